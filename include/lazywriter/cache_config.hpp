@@ -9,16 +9,17 @@
 
 namespace lazywriter {
 
-/// How a LazyWriterCache behaves; constant after construction. Every field has a default that suits a
-/// service with some ten thousand hot rows.
+/// How a LazyWriterCache behaves; constant after construction. Every field has a default that suits
+/// a service with some ten thousand hot rows.
 struct CacheConfig {
-  /// Items that stay resident once they are saved; a soft limit, kept by the pruner (the excess is noticed
-  /// at 10 %, and past 25 % inserting calls help). Unsaved entries come on top. 0 = no limit.
+  /// Items that stay resident once they are saved; a soft limit, kept by the pruner (the excess is
+  /// noticed at 10 %, and past 25 % inserting calls help). Unsaved entries come on top. 0 = no
+  /// limit.
   std::size_t capacity = 10'000;
 
   /// Milliseconds between two passes of the flush loop: the window of writes that a crash can lose.
-  /// 0 = no flush loop; only flush() and close() write, and a write that finds max_dirty slots taken
-  /// throws CacheFull at once.
+  /// 0 = no flush loop; only flush() and close() write, and a write that finds max_dirty slots
+  /// taken throws CacheFull at once.
   std::chrono::milliseconds flush_interval{500};
 
   /// Milliseconds between two passes of the prune loop. 0 = no prune loop, only prune().
@@ -30,12 +31,12 @@ struct CacheConfig {
   /// Whether close() writes what is unsaved before it hands the rest back.
   bool flush_on_close = true;
 
-  /// Items per transaction, at least 1. More is faster and holds more memory (a flush keeps about three
-  /// copies of a batch) and makes a failure cost more.
+  /// Items per transaction, at least 1. More is faster and holds more memory (a flush keeps about
+  /// three copies of a batch) and makes a failure cost more.
   std::size_t max_batch = 1'000;
 
-  /// Hard bound on entries that hold something unsaved (dirty, in flight, erased or parked): the memory
-  /// that a store which is down can cost. A write that needs one more waits. 0 = no bound.
+  /// Hard bound on entries that hold something unsaved (dirty, in flight, erased or parked): the
+  /// memory that a store which is down can cost. A write that needs one more waits. 0 = no bound.
   std::size_t max_dirty = 1'000'000;
 
   /// Milliseconds that a write may wait for one of max_dirty slots before it throws CacheFull.
@@ -44,16 +45,16 @@ struct CacheConfig {
   /// Counted rejections of one version of an item before it is parked, at least 1.
   unsigned park_after = 5;
 
-  /// Independent parts of the cache, each with a mutex and a map: a power of two. More lets more threads
-  /// in at once. 0 = chosen from the machine and the capacity (at least 64 entries each); 1 = one mutex,
-  /// one map, exact oldest-first order.
+  /// Independent parts of the cache, each with a mutex and a map: a power of two. More lets more
+  /// threads in at once. 0 = chosen from the machine and the capacity (at least 64 entries each); 1
+  /// = one mutex, one map, exact oldest-first order.
   std::size_t shards = 0;
 
   /// Milliseconds of the first wait after a failed pass; it doubles with each further failure.
   std::chrono::milliseconds retry_backoff_min{100};
 
-  /// Milliseconds that a wait between two tries never exceeds; also the least time between the first
-  /// rejection of an item and its parking.
+  /// Milliseconds that a wait between two tries never exceeds; also the least time between the
+  /// first rejection of an item and its parking.
   std::chrono::milliseconds retry_backoff_max{30'000};
 
   /// Milliseconds that close() without argument and the destructor may take.
@@ -65,7 +66,8 @@ namespace detail {
 /// Throws std::invalid_argument naming the field and the rule that `config` breaks, if any.
 inline void validate(const CacheConfig& config) {
   const auto require = [](bool holds, const char* field_and_rule) {
-    if (!holds) throw std::invalid_argument(std::string("lazywriter: CacheConfig::") + field_and_rule);
+    if (!holds)
+      throw std::invalid_argument(std::string("lazywriter: CacheConfig::") + field_and_rule);
   };
   using std::chrono::milliseconds;
   constexpr milliseconds zero{0};

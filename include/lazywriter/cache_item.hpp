@@ -12,17 +12,17 @@
 
 namespace lazywriter {
 
-/// Hash of a key: std::hash, extended to tuples and pairs of hashable parts. For std::string it also
-/// takes std::string_view, so that looking up a view allocates nothing. Specialise it (or std::hash) for
-/// a key type of your own.
-/// Throws: what std::hash of the key throws. Complexity: that of hashing every part once.
+/// Hash of a key: std::hash, extended to tuples and pairs of hashable parts. For std::string it
+/// also takes std::string_view, so that looking up a view allocates nothing. Specialise it (or
+/// std::hash) for a key type of your own. Throws: what std::hash of the key throws. Complexity:
+/// that of hashing every part once.
 template <class Key>
 struct key_hash {
-  std::size_t operator()(const Key& key) const noexcept(noexcept(std::hash<Key>{}(key)))
-    requires requires { std::hash<Key>{}(key); }
-  {
-    return std::hash<Key>{}(key);
+  std::size_t operator()(const Key& key) const
+      noexcept(noexcept(std::hash<Key>{}(key))) requires requires {
+    std::hash<Key>{}(key);
   }
+  { return std::hash<Key>{}(key); }
 };
 
 template <>
@@ -77,7 +77,9 @@ concept NothrowMovableItem =
     std::is_nothrow_move_constructible_v<Item> && std::is_nothrow_move_assignable_v<Item>;
 
 template <class Item>
-concept KeyedItem = requires(const Item& item) { item.key(); };
+concept KeyedItem = requires(const Item& item) {
+  item.key();
+};
 
 template <class Key>
 concept HashableKey = requires(const Key& key) {
@@ -88,15 +90,19 @@ template <class Key>
 concept ComparableKey = std::equality_comparable<Key> && std::copyable<Key>;
 
 template <class Item>
-concept TakesKeyData = requires(Item& item, const Item& stored) { item.copy_key_data_from(stored); };
+concept TakesKeyData = requires(Item& item, const Item& stored) {
+  item.copy_key_data_from(stored);
+};
 
 }  // namespace detail
 
 /// An object that the cache can hold.
 ///
 /// - it is copyable, and moving it does not throw;
-/// - `item.key() const` returns its key, by value or by const reference to a part of the item; the key is
-///   hashable by key_hash, equality comparable and copyable, and never changes while the item is cached;
+/// - `item.key() const` returns its key, by value or by const reference to a part of the item; the
+/// key is
+///   hashable by key_hash, equality comparable and copyable, and never changes while the item is
+///   cached;
 /// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps) and
 ///   leaves the key and everything the program wrote as they are.
 ///
@@ -113,9 +119,8 @@ concept TakesKeyData = requires(Item& item, const Item& stored) { item.copy_key_
 ///     };
 ///     static_assert(lazywriter::CacheItem<Account>);
 template <class Item>
-concept CacheItem =
-    detail::CopyableItem<Item> && detail::NothrowMovableItem<Item> && detail::KeyedItem<Item> &&
-    detail::HashableKey<key_type_t<Item>> && detail::ComparableKey<key_type_t<Item>> &&
-    detail::TakesKeyData<Item>;
+concept CacheItem = detail::CopyableItem<Item> && detail::NothrowMovableItem<Item> &&
+    detail::KeyedItem<Item> && detail::HashableKey<key_type_t<Item>> &&
+    detail::ComparableKey<key_type_t<Item>> && detail::TakesKeyData<Item>;
 
 }  // namespace lazywriter

@@ -16,7 +16,8 @@ enum class WriteFailure {
   /// The store could not do it now: everything of the batch stays dirty and is tried again after a
   /// backoff, for as long as it takes. Never parked.
   transient,
-  /// The store will not take this item as it is: the batch is halved until the item stands alone, which
+  /// The store will not take this item as it is: the batch is halved until the item stands alone,
+  /// which
   /// is parked after `CacheConfig::park_after` counted rejections.
   rejected,
 };
@@ -25,8 +26,10 @@ namespace detail {
 
 // The parts of CacheReaderWriter, apart so that a static_assert can name the one that is missing.
 template <class RW>
-concept HasTransactionType = requires { typename RW::transaction_type; } &&
-                             std::move_constructible<typename RW::transaction_type>;
+concept HasTransactionType = requires {
+  typename RW::transaction_type;
+}
+&&std::move_constructible<typename RW::transaction_type>;
 
 template <class RW, class Item>
 concept HasFind = requires(RW& rw, const key_type_t<Item>& key) {
@@ -44,8 +47,9 @@ concept HasSave = requires(RW& rw, Item& item, typename RW::transaction_type& tr
 };
 
 template <class RW>
-concept HasCommitTx =
-    requires(RW& rw, typename RW::transaction_type& transaction) { rw.commit_tx(transaction); };
+concept HasCommitTx = requires(RW& rw, typename RW::transaction_type& transaction) {
+  rw.commit_tx(transaction);
+};
 
 template <class RW>
 concept HasLog = requires(RW& rw, std::string_view message) {
@@ -58,16 +62,18 @@ concept HasLog = requires(RW& rw, std::string_view message) {
 /// A store the cache can read from and write to.
 ///
 /// - `typename RW::transaction_type`: movable; destroying one that was not committed rolls it back;
-/// - `rw.find(key)` returns the stored item with exactly that key, or nullopt when there is none; it
+/// - `rw.find(key)` returns the stored item with exactly that key, or nullopt when there is none;
+/// it
 ///   throws when it cannot know;
-/// - `rw.begin_tx()`, `rw.save(item, transaction)` (insert or update; fills in what the store generated)
+/// - `rw.begin_tx()`, `rw.save(item, transaction)` (insert or update; fills in what the store
+/// generated)
 ///   and `rw.commit_tx(transaction)`, which returns only once the writes are in the store;
 /// - `rw.info(text)` and `rw.warn(text)` take what the cache has to tell.
 ///
 /// Threads: begin_tx ... commit_tx are never concurrent with each other but may come from different
-/// threads (the flush loop, a caller of flush or close). find, info, warn, classify and interrupt may be
-/// concurrent with anything. An adapter whose commit outcome is unknown must not let the next begin_tx
-/// succeed until the old transaction can no longer take effect.
+/// threads (the flush loop, a caller of flush or close). find, info, warn, classify and interrupt
+/// may be concurrent with anything. An adapter whose commit outcome is unknown must not let the
+/// next begin_tx succeed until the old transaction can no longer take effect.
 ///
 /// Example:
 ///
@@ -82,49 +88,52 @@ concept HasLog = requires(RW& rw, std::string_view message) {
 ///     };
 ///     static_assert(lazywriter::CacheReaderWriter<MyStore, Account>);
 template <class RW, class Item>
-concept CacheReaderWriter =
-    std::movable<RW> && detail::HasTransactionType<RW> && detail::HasFind<RW, Item> &&
-    detail::HasBeginTx<RW> && detail::HasSave<RW, Item> && detail::HasCommitTx<RW> &&
-    detail::HasLog<RW>;
+concept CacheReaderWriter = std::movable<RW> && detail::HasTransactionType<RW> &&
+    detail::HasFind<RW, Item> && detail::HasBeginTx<RW> && detail::HasSave<RW, Item> &&
+    detail::HasCommitTx<RW> && detail::HasLog<RW>;
 
-/// Optional: `rw.save_batch(items, transaction)` saves many items at once, in place of one save for each.
-/// All of them are saved, with generated fields filled in, or it throws.
-/// Example: `void save_batch(std::span<Account> accounts, transaction_type& transaction);`
+/// Optional: `rw.save_batch(items, transaction)` saves many items at once, in place of one save for
+/// each. All of them are saved, with generated fields filled in, or it throws. Example: `void
+/// save_batch(std::span<Account> accounts, transaction_type& transaction);`
 template <class RW, class Item>
-concept BatchSaver =
-    requires(RW& rw, std::span<Item> items, typename RW::transaction_type& transaction) {
-      rw.save_batch(items, transaction);
-    };
+concept BatchSaver = requires(RW& rw, std::span<Item> items,
+                              typename RW::transaction_type& transaction) {
+  rw.save_batch(items, transaction);
+};
 
 /// Optional: `rw.erase(key, transaction)` deletes the row of a key; none is no error. Enables
 /// LazyWriterCache::erase and a compute that empties an item.
 /// Example: `void erase(const std::string& login, transaction_type& transaction);`
 template <class RW, class Item>
 concept Eraser = requires(RW& rw, const key_type_t<Item>& key,
-                          typename RW::transaction_type& transaction) { rw.erase(key, transaction); };
+                          typename RW::transaction_type& transaction) {
+  rw.erase(key, transaction);
+};
 
-/// Optional: `rw.erase_batch(keys, transaction)` deletes many rows at once. Enables what Eraser enables.
-/// Example: `void erase_batch(std::span<const std::string> logins, transaction_type& transaction);`
+/// Optional: `rw.erase_batch(keys, transaction)` deletes many rows at once. Enables what Eraser
+/// enables. Example: `void erase_batch(std::span<const std::string> logins, transaction_type&
+/// transaction);`
 template <class RW, class Item>
-concept BatchEraser =
-    requires(RW& rw, std::span<const key_type_t<Item>> keys,
-             typename RW::transaction_type& transaction) { rw.erase_batch(keys, transaction); };
+concept BatchEraser = requires(RW& rw, std::span<const key_type_t<Item>> keys,
+                               typename RW::transaction_type& transaction) {
+  rw.erase_batch(keys, transaction);
+};
 
-/// Optional: `rw.classify(error)` says what an exception of begin_tx ... commit_tx means. Without it,
-/// every failure is WriteFailure::transient.
-/// Example: `lazywriter::WriteFailure classify(const std::exception& error);`
+/// Optional: `rw.classify(error)` says what an exception of begin_tx ... commit_tx means. Without
+/// it, every failure is WriteFailure::transient. Example: `lazywriter::WriteFailure classify(const
+/// std::exception& error);`
 template <class RW>
 concept FailureClassifier = requires(RW& rw, const std::exception& error) {
   { rw.classify(error) } -> std::same_as<WriteFailure>;
 };
 
-/// Optional: `rw.interrupt()` is called from another thread, once and for good: the call between begin_tx
-/// and commit_tx that is under way, and every later one, throws soon. find is not touched. It lets close
-/// keep its timeout while the store hangs.
-/// Example: `void interrupt() noexcept;`
+/// Optional: `rw.interrupt()` is called from another thread, once and for good: the call between
+/// begin_tx and commit_tx that is under way, and every later one, throws soon. find is not touched.
+/// It lets close keep its timeout while the store hangs. Example: `void interrupt() noexcept;`
 template <class RW>
 concept Interruptible = requires(RW& rw) {
-  { rw.interrupt() } noexcept;
+  { rw.interrupt() }
+  noexcept;
 };
 
 }  // namespace lazywriter

@@ -1,5 +1,5 @@
-// What the cache throws by itself. Everything else that leaves it was thrown by the item, by a function
-// given to it, or by the adapter during a load.
+// What the cache throws by itself. Everything else that leaves it was thrown by the item, by a
+// function given to it, or by the adapter during a load.
 #pragma once
 
 #include <stdexcept>
@@ -13,16 +13,17 @@ class CacheClosed : public std::logic_error {
   CacheClosed() : std::logic_error("lazywriter: the cache is closed, it accepts no more writes") {}
 };
 
-/// A write needed an unsaved slot, `max_dirty` of them were taken, and none came free in time (or none
-/// could: no flush loop, or the thread is itself running an adapter call). Nothing was changed.
+/// A write needed an unsaved slot, `max_dirty` of them were taken, and none came free in time (or
+/// none could: no flush loop, or the thread is itself running an adapter call). Nothing was
+/// changed.
 class CacheFull : public std::runtime_error {
  public:
   CacheFull()
       : std::runtime_error("lazywriter: max_dirty unsaved entries are waiting for the store") {}
 };
 
-/// The cache was called where it cannot answer: from a function it is running under a shard's lock, or
-/// flush, prune or close from within an adapter call. Nothing was changed.
+/// The cache was called where it cannot answer: from a function it is running under a shard's lock,
+/// or flush, prune or close from within an adapter call. Nothing was changed.
 class ReentrantUse : public std::logic_error {
  public:
   /// Effect: builds the message from `what_was_called`. Throws: std::bad_alloc.
@@ -37,8 +38,8 @@ class KeyChanged : public std::logic_error {
   KeyChanged() : std::logic_error("lazywriter: the function changed the key of the item") {}
 };
 
-/// The store broke the adapter contract, for instance by finding an item with another key than the one
-/// asked for. Nothing was cached.
+/// The store broke the adapter contract, for instance by finding an item with another key than the
+/// one asked for. Nothing was cached.
 class StoreContractError : public std::runtime_error {
  public:
   /// Effect: builds the message from `broken_rule`. Throws: std::bad_alloc.

@@ -17,11 +17,11 @@ struct FlushResult {
   std::size_t written = 0;
   /// Erases that this call committed.
   std::size_t erased = 0;
-  /// Keys written before the call of which no version at least that new is committed yet. They are dirty
-  /// and will be tried again.
+  /// Keys written before the call of which no version at least that new is committed yet. They are
+  /// dirty and will be tried again.
   std::size_t pending = 0;
-  /// All parked keys: the store rejects them, and they wait for retry_parked, discard_parked or a new
-  /// write.
+  /// All parked keys: the store rejects them, and they wait for retry_parked, discard_parked or a
+  /// new write.
   std::size_t parked = 0;
   /// The last error of the store during the call; empty when there was none.
   std::string error;
@@ -47,7 +47,8 @@ template <CacheItem Item>
 struct CloseResult {
   /// The verdict of the last flush.
   FlushResult flush;
-  /// Everything not known to be saved: dirty, parked and erased. Handing it back is the cache's last duty.
+  /// Everything not known to be saved: dirty, parked and erased. Handing it back is the cache's
+  /// last duty.
   std::vector<UnsavedItem<Item>> unsaved;
 };
 

@@ -9,9 +9,9 @@
 
 namespace lazywriter {
 
-/// Stores nothing and finds nothing, and takes every write at once. With it a cache is a plain concurrent
-/// map: what is evicted is gone, so give it `capacity = 0` or more than the test puts in.
-/// All members: never throw, never block, constant time, any thread.
+/// Stores nothing and finds nothing, and takes every write at once. With it a cache is a plain
+/// concurrent map: what is evicted is gone, so give it `capacity = 0` or more than the test puts
+/// in. All members: never throw, never block, constant time, any thread.
 template <CacheItem Item>
 class NoOpReaderWriter {
  public:

@@ -1,0 +1,41 @@
+// How long to wait before trying again.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <random>
+
+namespace lazywriter::detail {
+
+/// Exponential, capped and jittered, so that many caches that lost one store do not come back as
+/// one.
+class Backoff {
+ public:
+  Backoff(std::chrono::milliseconds least, std::chrono::milliseconds most) noexcept
+      : least_(least), most_(most), random_(std::random_device{}()) {}
+
+  /// Returns: the wait after the `failures`-th failure in a row (1 = the first): least doubled for
+  /// each further one, at most `most`, of which a random half to whole is taken. 0 failures: no
+  /// wait.
+  std::chrono::nanoseconds after(unsigned failures) noexcept {
+    if (failures == 0) return {};
+    constexpr unsigned no_more_doublings = 30;
+    const std::int64_t most = std::chrono::nanoseconds{most_}.count();
+    std::int64_t wait = std::chrono::nanoseconds{least_}.count();
+    for (unsigned i = 1; i < std::min(failures, no_more_doublings) && wait < most; ++i)
+      wait *= 2;
+    wait = std::min(wait, most);
+    return std::chrono::nanoseconds{
+        std::uniform_int_distribution<std::int64_t>{wait / 2, wait}(random_)};
+  }
+
+  [[nodiscard]] std::chrono::milliseconds most() const noexcept { return most_; }
+
+ private:
+  std::chrono::milliseconds least_;
+  std::chrono::milliseconds most_;
+  std::minstd_rand random_;
+};
+
+}  // namespace lazywriter::detail

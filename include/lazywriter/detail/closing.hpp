@@ -1,0 +1,122 @@
+// The end of a cache: bounded in time, and nothing forgotten.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/detail/entry.hpp"
+#include "lazywriter/flush_result.hpp"
+
+namespace lazywriter::detail {
+
+/// Ends the call of an adapter that hangs: halts the flusher, and interrupts the adapter, at a
+/// deadline unless it is destroyed before.
+template <class Cut>
+class DeadlineGuard {
+ public:
+  /// Throws: std::system_error when no thread can be started.
+  DeadlineGuard(Clock::time_point deadline, Cut cut)
+      : cut_(std::move(cut)), thread_([this, deadline](const std::stop_token& stop) {
+          std::unique_lock lock(mutex_);
+          if (!changed_.wait_until(lock, deadline, [&] { return stop.stop_requested(); })) cut_();
+        }) {}
+
+  ~DeadlineGuard() {
+    thread_.request_stop();
+    { const std::lock_guard lock(mutex_); }
+    changed_.notify_all();
+  }
+
+  DeadlineGuard(const DeadlineGuard&) = delete;
+  DeadlineGuard& operator=(const DeadlineGuard&) = delete;
+
+ private:
+  Cut cut_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Last: it uses all of the above.
+  std::jthread thread_;
+};
+
+/// The steps of close, once.
+template <class Cache>
+class Closing {
+ public:
+  using Item = typename Cache::item_type;
+
+  /// Effect: see LazyWriterCache::close.
+  CloseResult<Item> close(Cache& cache, std::chrono::milliseconds timeout) {
+    const std::lock_guard lock(close_mutex_);
+    if (result_.has_value()) return *result_;
+    cache.core_.refuse_writes();
+    if (!stopped_) flush_ = stop(cache, deadline_after(timeout));
+    stopped_ = true;
+    CloseResult<Item> result{flush_, cache.list_unsaved(false)};
+    result_ = result;
+    return result;
+  }
+
+  /// Effect: close without a result, for the destructor. Never throws.
+  void close_quietly(Cache& cache, std::chrono::milliseconds timeout) noexcept {
+    try {
+      const bool told = result_.has_value();
+      const std::size_t unsaved = told ? 0 : close(cache, timeout).unsaved.size();
+      if (unsaved != 0) {
+        cache.core_.gate().warn("lazywriter: the cache is destroyed with " +
+                                std::to_string(unsaved) + " unsaved entries");
+      }
+    } catch (...) {
+      cache.core_.gate().warn(
+          "lazywriter: the cache is destroyed, and could not list what is unsaved");
+    }
+  }
+
+ private:
+  FlushResult stop(Cache& cache, Clock::time_point deadline) {
+    const auto cut = [&cache]() noexcept {
+      cache.flusher_.halt();
+      cache.core_.gate().interrupt();
+    };
+    std::optional<DeadlineGuard<decltype(cut)>> guard;
+    if constexpr (Interruptible<typename Cache::reader_writer_type>) {
+      try {
+        guard.emplace(deadline, cut);
+      } catch (const std::system_error&) {
+        cut();  // no thread to keep the time: rather hand everything back than wait without bound
+      }
+    }
+    cache.prune_loop_.request_stop();
+    cache.flush_loop_.request_stop();
+
+    FlushResult result;
+    if (cache.core_.config().flush_on_close) {
+      const auto nothing_more = [] { return false; };
+      const auto pause = [](Clock::time_point until) { std::this_thread::sleep_until(until); };
+      result = cache.flusher_.flush_until(deadline, nothing_more, pause);
+    }
+    cache.flusher_.halt();
+    cache.flusher_.wait_idle(std::nullopt);
+    guard.reset();
+    cache.flush_loop_.join();
+    cache.prune_loop_.join();
+    result.parked = cache.core_.shards().parked();
+    result.pending = cache.core_.shards().unsaved() - result.parked;
+    return result;
+  }
+
+  std::mutex close_mutex_;
+  // All guarded by close_mutex_.
+  bool stopped_ = false;
+  FlushResult flush_;
+  std::optional<CloseResult<Item>> result_;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,99 @@
+// Running a function of the user on an item: what it may return, and what it must not do.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "lazywriter/detail/cache_core.hpp"
+
+namespace lazywriter::detail {
+
+/// Returns: what `function` says about having changed its argument; void says yes.
+template <class Function, class Argument>
+bool invoke_edit(Function& function, Argument& argument) {
+  using Result = std::invoke_result_t<Function&, Argument&>;
+  if constexpr (std::is_void_v<Result>) {
+    function(argument);
+    return true;
+  } else {
+    static_assert(
+        std::is_convertible_v<Result, bool>,
+        "a function given to update or compute returns void, or bool: false promises that it "
+        "changed nothing");
+    return static_cast<bool>(function(argument));
+  }
+}
+
+/// The body of LazyWriterCache::update, on a resident entry and under its shard's lock.
+template <class Core>
+class InPlaceEdit {
+ public:
+  using Part = typename Core::Part;
+  using Table = typename Core::Table;
+  using Node = typename Core::Node;
+  using Key = typename Core::Key;
+
+  /// Throws: std::bad_alloc, what copying the key throws; then nothing changed.
+  InPlaceEdit(Core& core, Part& shard, Node& node) : core_(core), shard_(shard), node_(node) {
+    shard.mutex.assert_held();
+    auto& spare = shard.spare_trouble;
+    if (spare == nullptr) {
+      auto made = std::make_unique<Trouble<Key>>();
+      made->error = "the function given to update changed the key of the item";
+      spare = std::move(made);
+    }
+    // Assigned, so that a string keeps its buffer from one update to the next.
+    spare->displaced_key = Table::key_of(node);
+  }
+
+  /// Effect: runs `function`; whatever it did stays, and the entry is dirty unless it promised to
+  /// have changed nothing. Throws: what `function` throws; KeyChanged, and then the entry is
+  /// parked.
+  template <class Function>
+  void run(Function& function, typename Core::SlotHold& slot) {
+    bool changed = false;
+    try {
+      const VisitorScope scope(&core_);
+      changed = invoke_edit(function, node_.second.content.item());
+    } catch (...) {
+      finish(true, slot);
+      throw;
+    }
+    if (!finish(changed, slot)) throw KeyChanged();
+  }
+
+ private:
+  /// Returns: whether the key is still the same.
+  bool finish(bool changed, typename Core::SlotHold& slot) {
+    shard_.mutex.assert_held();
+    bool same_key = true;
+    try {
+      same_key = node_.second.content.item().key() == *shard_.spare_trouble->displaced_key;
+    } catch (...) {
+      attach(slot);
+      throw;
+    }
+    if (same_key) {
+      if (changed) attach(slot);
+      return true;
+    }
+    const Stamp now = slot.grant(node_);
+    shard_.table.park_displaced(node_, std::move(shard_.spare_trouble), now);
+    ++shard_.counters.parkings;
+    return false;
+  }
+
+  void attach(typename Core::SlotHold& slot) noexcept {
+    shard_.mutex.assert_held();
+    slot.attach(node_);
+    ++shard_.counters.puts;
+  }
+
+  Core& core_;
+  Part& shard_;
+  Node& node_;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,195 @@
+// One entry of the cache: its layout, and the key it is found by.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "lazywriter/cache_item.hpp"
+#include "lazywriter/detail/eviction_policy.hpp"
+
+namespace lazywriter::detail {
+
+using Clock = std::chrono::steady_clock;
+
+/// Returns: now + timeout, or ten years from now for a timeout beyond that (the clock must not
+/// overflow).
+inline Clock::time_point deadline_after(std::chrono::milliseconds timeout) noexcept {
+  constexpr std::chrono::milliseconds longest = std::chrono::hours{24 * 365 * 10};
+  return Clock::now() + (timeout < longest ? timeout : longest);
+}
+
+/// A point on the write clock (StampClock): strictly growing, in nanoseconds. 0 = none.
+using Stamp = std::int64_t;
+inline constexpr Stamp no_stamp = 0;
+
+/// The key of the map: the hash, computed once, and where the key itself lies. The pointer follows
+/// the key when it moves (an item replaced, a tombstone made); hash and value of the key never
+/// change, so that the map's order is untouched.
+template <class Key>
+struct KeyRef {
+  std::size_t hash;
+  mutable const Key* key;
+};
+
+/// What is looked up: a key the caller holds, or something equal to one (a string_view), with its
+/// hash.
+template <class View>
+struct KeyProbe {
+  std::size_t hash;
+  View key;
+};
+
+struct KeyRefHash {
+  using is_transparent = void;
+  std::size_t operator()(const auto& ref) const noexcept { return ref.hash; }
+};
+
+struct KeyRefEqual {
+  using is_transparent = void;
+  // Two entries never have equal keys (each is inserted after a look-up, in one hold of the lock),
+  // so entries are told apart by where their keys lie; that never touches a key.
+  template <class Key>
+  bool operator()(const KeyRef<Key>& a, const KeyRef<Key>& b) const noexcept {
+    return a.key == b.key;
+  }
+  template <class Key, class View>
+  bool operator()(const KeyProbe<View>& probe, const KeyRef<Key>& ref) const {
+    return probe.hash == ref.hash && *ref.key == probe.key;
+  }
+  template <class Key, class View>
+  bool operator()(const KeyRef<Key>& ref, const KeyProbe<View>& probe) const {
+    return (*this)(probe, ref);
+  }
+};
+
+/// What the flusher remembers of an entry that the store did not take. Few entries have one.
+template <class Key>
+struct Trouble {
+  std::string error;
+  /// Rejections that count, of the value the entry holds now.
+  unsigned rejections = 0;
+  /// Attempts that failed alone; they set the entry's own pace.
+  unsigned failures = 0;
+  /// Rejected for good: out of the dirty list until a write, retry_parked or discard_parked.
+  bool parked = false;
+  /// The flusher's count of recoveries when the entry failed alone: until the next one it is tried
+  /// alone.
+  std::uint64_t alone_since = 0;
+  Clock::time_point first_rejected{};
+  /// The flush loop leaves the entry alone until then.
+  Clock::time_point retry_at{};
+  /// The key the entry stands under, when a function given to update changed the key inside the
+  /// item.
+  std::optional<Key> displaced_key;
+};
+
+/// The item and the key of an entry. When Item::key() returns a reference the key lies inside the
+/// item and is stored once; a tombstone that never had an item holds just the key.
+template <class Item,
+          bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
+class EntryContent {
+ public:
+  using Key = key_type_t<Item>;
+  static constexpr bool key_in_item = true;
+
+  explicit EntryContent(const Key&) noexcept {}
+
+  [[nodiscard]] bool has_item() const noexcept { return std::holds_alternative<Item>(content_); }
+  [[nodiscard]] Item& item() noexcept { return *std::get_if<Item>(&content_); }
+  [[nodiscard]] const Item& item() const noexcept { return *std::get_if<Item>(&content_); }
+  void set_item(Item&& item) noexcept { content_.template emplace<Item>(std::move(item)); }
+  void set_key(const Key& key) { content_.template emplace<Key>(key); }
+  void set_key(Key&& key) noexcept { content_.template emplace<Key>(std::move(key)); }
+  /// Where the key lies now.
+  [[nodiscard]] const Key* key_address() const {
+    return has_item() ? &item().key() : std::get_if<Key>(&content_);
+  }
+
+ private:
+  std::variant<std::monostate, Item, Key> content_;
+};
+
+template <class Item>
+class EntryContent<Item, false> {
+ public:
+  using Key = key_type_t<Item>;
+  static constexpr bool key_in_item = false;
+
+  explicit EntryContent(const Key& key) : key_(key) {}
+
+  [[nodiscard]] bool has_item() const noexcept { return item_.has_value(); }
+  [[nodiscard]] Item& item() noexcept { return *item_; }
+  [[nodiscard]] const Item& item() const noexcept { return *item_; }
+  void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
+  void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
+  [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
+
+ private:
+  Key key_;
+  std::optional<Item> item_;
+};
+
+template <class Item>
+struct Entry;
+
+/// A node of the map, which never moves: lists link nodes, and an in-flight node is a stable place
+/// to come back to.
+template <class Item>
+using EntryNode = std::pair<const KeyRef<key_type_t<Item>>, Entry<Item>>;
+
+/// One entry. Its state is spelled out in the essay on top of lazy_writer_cache.hpp:
+///
+///     clean      !holds_slot, !in_flight, unsaved_since == 0
+///     dirty      holds_slot, unsaved_since != 0, linked in a dirty list unless in flight
+///     in flight  in_flight; unsaved_since == 0 until it is written again
+///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
+///     tombstone  erased, in any of the unsaved states; the clean one leaves the map
+template <class Item>
+struct Entry : EvictionHook<EntryNode<Item>> {
+  using Key = key_type_t<Item>;
+
+  explicit Entry(const Key& key) : content(key) {}
+
+  /// Readers see no item; an item kept inside is only the home of the key.
+  bool erased = false;
+  /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
+  bool in_flight = false;
+  /// Discarded since the flusher took its copy: a failed attempt does not make it dirty again.
+  bool discarded = false;
+  /// An attempt to save just what it holds now has failed.
+  bool failed = false;
+  /// Counts against max_dirty.
+  bool holds_slot = false;
+  /// When the oldest write that no attempt has taken along was made; no_stamp when there is none.
+  /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
+  /// entry that still has no_stamp when that copy is committed becomes clean.
+  Stamp unsaved_since = no_stamp;
+  EntryNode<Item>* next_dirty = nullptr;
+  std::unique_ptr<Trouble<Key>> trouble;
+  EntryContent<Item> content;
+
+  [[nodiscard]] bool visible() const noexcept { return !erased; }
+  [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
+  [[nodiscard]] bool pinned() const noexcept { return holds_slot || in_flight; }
+};
+
+template <class Item>
+struct EntryHookOf {
+  EvictionHook<EntryNode<Item>>& operator()(EntryNode<Item>& node) const noexcept {
+    return node.second;
+  }
+};
+
+template <class Item>
+struct EntryHashOf {
+  std::size_t operator()(const EntryNode<Item>& node) const noexcept { return node.first.hash; }
+};
+
+}  // namespace lazywriter::detail

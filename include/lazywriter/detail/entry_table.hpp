@@ -1,0 +1,383 @@
+// The entries of one shard: map, dirty lists, eviction order and the counts over them. It knows no
+// locks, threads or I/O; the shard around it adds the lock.
+#pragma once
+
+#include <cstddef>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include "lazywriter/detail/dirty_list.hpp"
+#include "lazywriter/detail/entry.hpp"
+#include "lazywriter/detail/eviction_policy.hpp"
+
+namespace lazywriter::detail {
+
+/// Where an entry that stays dirty waits for its next attempt.
+enum class Place { front, back };
+
+/// The only place that changes an entry's state. Functions are named after the transitions of the
+/// essay. Unless said otherwise they take constant time and do not throw.
+template <class Item>
+class EntryTable {
+ public:
+  using Key = key_type_t<Item>;
+  using Ref = KeyRef<Key>;
+  using Node = EntryNode<Item>;
+  using Map = std::unordered_map<Ref, Entry<Item>, KeyRefHash, KeyRefEqual>;
+  /// An entry that left the map; destroy it outside of the lock.
+  using Removed = typename Map::node_type;
+
+  /// `capacity`: this table's share; 0 = unlimited. Throws: std::bad_alloc.
+  explicit EntryTable(std::size_t capacity) : policy_(capacity) {
+    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert.
+    map_.reserve(capacity + capacity / 4);
+  }
+
+  // ---- looking
+
+  /// Throws: what comparing keys throws.
+  template <class View>
+  Node* find(const KeyProbe<View>& probe) {
+    const auto found = map_.find(probe);
+    return found == map_.end() ? nullptr : &*found;
+  }
+  template <class View>
+  const Node* find(const KeyProbe<View>& probe) const {
+    const auto found = map_.find(probe);
+    return found == map_.end() ? nullptr : &*found;
+  }
+
+  [[nodiscard]] static const Key& key_of(const Node& node) noexcept { return *node.first.key; }
+  [[nodiscard]] const Map& entries() const noexcept { return map_; }
+  [[nodiscard]] Map& entries() noexcept { return map_; }
+  /// Items that readers can see.
+  [[nodiscard]] std::size_t visible() const noexcept { return map_.size() - tombstones_; }
+  /// Entries that count against max_dirty.
+  [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
+  [[nodiscard]] std::size_t parked() const noexcept { return parked_; }
+  [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+  /// Entries that may be evicted. A tombstone is always pinned, so these are all visible.
+  [[nodiscard]] std::size_t clean() const noexcept { return map_.size() - pinned_; }
+  /// When the oldest dirty entry was written, or earlier; no_stamp when none is dirty.
+  [[nodiscard]] Stamp oldest_unsaved() const noexcept {
+    if (slots_ == parked_) return no_stamp;
+    return older(oldest_waiting_, oldest_in_turn_);
+  }
+
+  static void touch(Node& node) noexcept { Policy::touched(node); }
+
+  // ---- entering and leaving
+
+  /// Effect: inserts a clean, visible entry for a key that is not there. Throws: std::bad_alloc,
+  /// what copying the key throws; then nothing changed and `item` is untouched.
+  Node& insert_item(std::size_t hash, Item&& item) {
+    Node& node = emplace(hash, item.key());
+    node.second.content.set_item(std::move(item));
+    node.first.key = node.second.content.key_address();
+    policy_.inserted(node);
+    return node;
+  }
+
+  /// Effect: inserts a tombstone for a key that is not there; it must be granted a slot and marked
+  /// written in the same hold of the lock. Throws: as insert_item.
+  Node& insert_tombstone(std::size_t hash, const Key& key) {
+    Node& node = emplace(hash, key);
+    try {
+      node.second.content.set_key(key);
+    } catch (...) {
+      map_.erase(map_.find(node.first));
+      throw;
+    }
+    node.first.key = node.second.content.key_address();
+    node.second.erased = true;
+    ++tombstones_;
+    return node;
+  }
+
+  /// Effect: gives the entry a new item and makes it visible. Returns in `item` what it held
+  /// before, to be destroyed outside of the lock.
+  void replace_item(Node& node, Item& item) noexcept {
+    Entry<Item>& entry = node.second;
+    if (entry.content.has_item()) {
+      std::swap(entry.content.item(), item);
+    } else {
+      entry.content.set_item(std::move(item));
+    }
+    rekey(node);
+    if (entry.erased) {
+      entry.erased = false;
+      --tombstones_;
+      policy_.inserted(node);
+    }
+  }
+
+  /// Effect: readers no longer see an item.
+  void hide_item(Node& node) noexcept {
+    if (node.second.erased) return;
+    if (has_displaced_key(node)) {
+      node.second.content.set_key(std::move(*node.second.trouble->displaced_key));
+      rekey(node);
+    }
+    node.second.erased = true;
+    ++tombstones_;
+    policy_.removed(node);
+  }
+
+  /// Effect: takes an entry out of the map; it must not be pinned by the flusher or linked.
+  Removed remove(Node& node) noexcept {
+    policy_.removed(node);
+    return extract(node);
+  }
+
+  // ---- unsaved: slots, and the dirty list
+
+  void grant_slot(Node& node) noexcept {
+    if (!node.second.in_flight) ++pinned_;
+    node.second.holds_slot = true;
+    ++slots_;
+  }
+
+  void release_slot(Node& node) noexcept {
+    node.second.holds_slot = false;
+    --slots_;
+    if (!node.second.in_flight) --pinned_;
+  }
+
+  /// clean, dirty, in flight, parked -> dirty: the entry, which holds a slot, was written just now.
+  void mark_written(Node& node, Stamp now) noexcept {
+    Entry<Item>& entry = node.second;
+    const bool was_parked = entry.parked();
+    if (was_parked) --parked_;
+    entry.trouble.reset();
+    entry.failed = false;
+    if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
+    entry.unsaved_since = now;
+    oldest_waiting_ = older(oldest_waiting_, now);
+    if (!entry.in_flight) waiting_.push_back(node);
+  }
+
+  /// dirty -> parked, out of turn: the function given to update changed the key inside the item.
+  /// `trouble` carries the key the entry keeps.
+  void park_displaced(Node& node, std::unique_ptr<Trouble<Key>> trouble, Stamp now) noexcept {
+    mark_written(node, now);
+    Entry<Item>& entry = node.second;
+    if (!entry.in_flight && !waiting_.unlink(node) && !turn_.unlink(node)) kept_.unlink(node);
+    entry.trouble = std::move(trouble);
+    entry.trouble->parked = true;
+    // The key inside the item is another one now.
+    if (EntryContent<Item>::key_in_item) node.first.key = &*entry.trouble->displaced_key;
+    ++parked_;
+  }
+
+  // ---- the flusher's turn
+
+  /// Effect: everything dirty now is due in this pass.
+  void begin_turn() noexcept {
+    turn_.append(waiting_);
+    oldest_in_turn_ = older(oldest_in_turn_, std::exchange(oldest_waiting_, no_stamp));
+  }
+
+  /// dirty -> in flight (pinned; no copy taken yet). Returns: the next entry of the turn, or
+  /// nullptr.
+  Node* pin_next() noexcept {
+    Node* const node = turn_.pop_front();
+    if (node != nullptr) set_in_flight(*node, true);
+    return node;
+  }
+
+  /// Effect: what the entry holds is taken along now; a later write is a newer version. Call it
+  /// right after copying, in the same hold of the lock. Returns: since when it was unsaved.
+  static Stamp take(Node& node) noexcept {
+    node.second.discarded = false;
+    return std::exchange(node.second.unsaved_since, no_stamp);
+  }
+
+  /// Effect: an attempt with the copy taken at `since` failed, the entry is as unsaved as before.
+  static void give_back(Node& node, Stamp since) noexcept {
+    if (since == no_stamp) return;
+    node.second.failed = node.second.unsaved_since == no_stamp;
+    if (!node.second.discarded) node.second.unsaved_since = since;
+  }
+
+  /// Effect: the flusher is through with the entry in this pass. in flight -> parked if it is
+  /// marked so;
+  /// -> dirty if it holds something unsaved, in front of what was written since the pass began or
+  /// behind all others; else -> clean, the slot is released, and a tombstone leaves the map.
+  /// Returns: the entry, if it left.
+  Removed land(Node& node, Place place) noexcept {
+    Entry<Item>& entry = node.second;
+    set_in_flight(node, false);
+    if (entry.parked()) return {};
+    if (entry.unsaved_since == no_stamp) return settle(node);
+    (place == Place::front ? kept_ : waiting_).push_back(node);
+    oldest_waiting_ = older(oldest_waiting_, entry.unsaved_since);
+    return {};
+  }
+
+  /// Effect: marks a pinned entry, which has a trouble, as parked.
+  void mark_parked(Node& node) noexcept {
+    if (!std::exchange(node.second.trouble->parked, true)) ++parked_;
+  }
+
+  /// Effect: ends the turn; what was kept goes back in front, oldest first.
+  void end_turn() noexcept {
+    waiting_.prepend(turn_);
+    waiting_.prepend(kept_);
+    oldest_waiting_ = older(oldest_waiting_, std::exchange(oldest_in_turn_, no_stamp));
+    if (waiting_.empty()) oldest_waiting_ = no_stamp;
+  }
+
+  // ---- deliberate ways out
+
+  /// Effect: every dirty entry counts as saved: items become clean, tombstones leave (those in
+  /// flight when they land). Parked ones stay. Returns: how many; the ones that left are given to
+  /// `bury`. Complexity: linear in the table.
+  template <class Bury>
+  std::size_t discard_dirty(Bury&& bury) noexcept {
+    std::size_t discarded = 0;
+    for (auto at = map_.begin(); at != map_.end();) {
+      Node& node = *at++;
+      Entry<Item>& entry = node.second;
+      if (!entry.holds_slot || entry.parked()) continue;
+      ++discarded;
+      entry.unsaved_since = no_stamp;
+      if (entry.in_flight) {
+        entry.discarded = true;
+        entry.trouble.reset();
+        release_slot(node);
+      } else {
+        bury(settle(node));
+      }
+    }
+    // Only dirty entries were linked, and none is dirty any more.
+    waiting_.forget();
+    turn_.forget();
+    kept_.forget();
+    oldest_waiting_ = oldest_in_turn_ = no_stamp;
+    return discarded;
+  }
+
+  /// parked -> dirty. An entry whose item has another key than it stands under stays parked: saving
+  /// it would write a row nobody asked for. Returns: whether it is dirty now.
+  bool unpark(Node& node) noexcept {
+    Entry<Item>& entry = node.second;
+    if (!entry.parked() || entry.in_flight || has_displaced_key(node)) return false;
+    entry.trouble.reset();
+    --parked_;
+    waiting_.push_back(node);
+    oldest_waiting_ = older(oldest_waiting_, entry.unsaved_since);
+    return true;
+  }
+
+  /// parked -> gone: the next read asks the store. An entry that the flusher still holds leaves
+  /// when it lands. Returns: the entry, if it left now.
+  Removed forget_parked(Node& node) noexcept {
+    --parked_;
+    Entry<Item>& entry = node.second;
+    entry.trouble->parked = false;
+    entry.unsaved_since = no_stamp;
+    release_slot(node);
+    if (entry.in_flight) {
+      hide_item(node);
+      entry.discarded = true;
+      return {};
+    }
+    if (entry.erased) return leave_as_tombstone(node);
+    return remove(node);
+  }
+
+  /// Effect: every entry that is not pinned leaves. Returns: how many; they are given to `bury`.
+  /// Complexity: linear in the table.
+  template <class Bury>
+  std::size_t remove_clean(Bury&& bury) noexcept {
+    std::size_t removed = 0;
+    for (auto at = map_.begin(); at != map_.end();) {
+      Node& node = *at++;
+      if (node.second.pinned()) continue;
+      ++removed;
+      bury(remove(node));
+    }
+    return removed;
+  }
+
+  // ---- eviction
+
+  void begin_prune() noexcept { policy_.begin_pass(); }
+
+  /// Effect: evicts the next clean entry, looking at `budget` entries at most. Returns: it, or
+  /// nothing.
+  Removed evict(std::size_t& budget) noexcept {
+    Node* const victim =
+        policy_.evict_one([](const Node& node) noexcept { return !node.second.pinned(); }, budget);
+    return victim == nullptr ? Removed{} : extract(*victim);
+  }
+
+ private:
+  using Policy = EvictionPolicy<Node, EntryHookOf<Item>, EntryHashOf<Item>>;
+
+  /// dirty -> clean, for an entry that is not in flight and not linked (or about to be forgotten).
+  Removed settle(Node& node) noexcept {
+    Entry<Item>& entry = node.second;
+    entry.discarded = false;
+    entry.failed = false;
+    entry.trouble.reset();
+    if (entry.holds_slot) release_slot(node);
+    return entry.erased ? leave_as_tombstone(node) : Removed{};
+  }
+
+  static Stamp older(Stamp a, Stamp b) noexcept {
+    if (a == no_stamp) return b;
+    return b == no_stamp || a < b ? a : b;
+  }
+
+  Node& emplace(std::size_t hash, const Key& key) {
+    return *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
+                         std::forward_as_tuple(key))
+                .first;
+  }
+
+  static bool has_displaced_key(const Node& node) noexcept {
+    return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
+  }
+
+  /// Effect: points the map's key at where the key lies after the item was replaced.
+  static void rekey(Node& node) noexcept { node.first.key = node.second.content.key_address(); }
+
+  Removed leave_as_tombstone(Node& node) noexcept {
+    --tombstones_;
+    return extract(node);
+  }
+
+  Removed extract(Node& node) noexcept { return map_.extract(map_.find(node.first)); }
+
+  void set_in_flight(Node& node, bool in_flight) noexcept {
+    Entry<Item>& entry = node.second;
+    if (entry.in_flight == in_flight) return;
+    entry.in_flight = in_flight;
+    in_flight_ += in_flight ? 1U : std::size_t{0} - 1U;
+    if (!entry.holds_slot) pinned_ += in_flight ? 1U : std::size_t{0} - 1U;
+  }
+
+  Map map_;
+  Policy policy_;
+  /// Written since the last turn began, or sent behind all others. Every dirty entry that is not in
+  /// flight is linked in exactly one of the three lists; no other entry is linked.
+  DirtyList<Node> waiting_;
+  /// Due in this turn and not looked at yet.
+  DirtyList<Node> turn_;
+  /// Looked at in this turn, still dirty.
+  DirtyList<Node> kept_;
+  /// No later than the oldest write in waiting_ or kept_; no_stamp when there is none.
+  Stamp oldest_waiting_ = no_stamp;
+  /// The same for turn_ and what is in flight.
+  Stamp oldest_in_turn_ = no_stamp;
+  std::size_t slots_ = 0;
+  std::size_t parked_ = 0;
+  std::size_t in_flight_ = 0;
+  /// Entries for which pinned() holds.
+  std::size_t pinned_ = 0;
+  std::size_t tombstones_ = 0;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,209 @@
+// One transaction's worth of entries: fresh copies out, one attempt, the outcome back in.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/detail/shard.hpp"
+#include "lazywriter/detail/store_gate.hpp"
+
+namespace lazywriter::detail {
+
+/// How many entries the flusher handles in one hold of a shard's lock.
+inline constexpr std::size_t entries_per_hold = 64;
+
+/// An entry that the flusher has pinned. The node stays in the map until it is landed.
+template <class Item>
+struct Pin {
+  Shard<Item>* shard = nullptr;
+  /// nullptr once it is landed.
+  typename Shard<Item>::Node* node = nullptr;
+  /// Since when the copy that is under way was unsaved; no_stamp when no copy is taken.
+  Stamp since = no_stamp;
+};
+
+/// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token; the
+/// buffers are kept from batch to batch.
+template <class Item, class Gate>
+class FlushBatch {
+ public:
+  using Part = Shard<Item>;
+  using Table = typename Part::Table;
+  using Node = typename Part::Node;
+  using Key = key_type_t<Item>;
+
+  FlushBatch(ShardSet<Item>& shards, Gate& gate) : shards_(shards), gate_(gate) {}
+
+  struct Attempt {
+    Verdict verdict;
+    /// Entries that were in the transaction.
+    std::size_t entries = 0;
+    std::size_t saved = 0;
+    std::size_t erased = 0;
+    std::size_t retried = 0;
+    /// Whether one of them had failed alone before.
+    bool was_alone = false;
+  };
+
+  /// Effect: takes a fresh copy of what each pinned entry holds now and writes all in one
+  /// transaction. On success the entries are landed with what the store generated; else they are as
+  /// unsaved as before and still pinned. An entry that holds nothing unsaved any more is landed;
+  /// one that cannot be copied is given to `unreadable(pin, error)`, which runs under the shard's
+  /// lock and must land it. Never throws: out of memory is a transient failure.
+  template <class Land, class Unreadable>
+  Attempt write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable) noexcept {
+    Attempt attempt;
+    try {
+      reserve(pins.size());
+    } catch (...) {
+      attempt.verdict = {Outcome::transient, current_error_text()};
+      attempt.entries = count_live(pins);
+      return attempt;
+    }
+    copy_out(pins, attempt, land, unreadable);
+    attempt.saved = items_.size();
+    attempt.erased = keys_.size();
+    attempt.entries = attempt.saved + attempt.erased;
+    if (attempt.entries == 0) return attempt;
+
+    attempt.verdict = gate_.write(keys_, items_);
+    if (attempt.verdict.outcome == Outcome::committed) {
+      merge(
+          erased_pins_, [](Node&, std::size_t) {}, land);
+      merge(
+          saved_pins_,
+          [this](Node& node, std::size_t i) {
+            if (!node.second.erased) node.second.content.item().copy_key_data_from(items_[i]);
+          },
+          land);
+    } else {
+      for_each_hold(pins, [](Part&, Pin<Item>& pin) {
+        Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
+      });
+    }
+    items_.clear();
+    keys_.clear();
+    return attempt;
+  }
+
+  /// Effect: calls `visit(shard, pin)` for every pin that is not landed, under its shard's lock, in
+  /// short holds; slots that came free go back, and entries that left the map are destroyed outside
+  /// of the lock.
+  template <class Visit>
+  void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
+    hold_runs(
+        pins.size(), [&](std::size_t i) -> Pin<Item>& { return pins[i]; },
+        [&](Part& shard, Pin<Item>& pin, std::size_t) { visit(shard, pin); });
+  }
+
+  /// Effect: keeps an entry that left the map until the lock is released. Under a lock.
+  void bury(typename Part::Removed&& removed) noexcept { graveyard_(std::move(removed)); }
+
+  static std::size_t count_live(std::span<const Pin<Item>> pins) noexcept {
+    return static_cast<std::size_t>(std::count_if(
+        pins.begin(), pins.end(), [](const auto& pin) { return pin.node != nullptr; }));
+  }
+
+ private:
+  void reserve(std::size_t entries) {
+    items_.clear();
+    keys_.clear();
+    saved_pins_.clear();
+    erased_pins_.clear();
+    items_.reserve(entries);
+    saved_pins_.reserve(entries);
+    erased_pins_.reserve(entries);
+  }
+
+  template <class Land, class Unreadable>
+  void copy_out(std::span<Pin<Item>> pins, Attempt& attempt, Land& land,
+                Unreadable& unreadable) noexcept {
+    for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+      Node& node = *pin.node;
+      if (node.second.unsaved_since == no_stamp || node.second.parked()) {
+        land(pin, Place::front);
+        return;
+      }
+      try {
+        if (node.second.erased) {
+          keys_.push_back(Table::key_of(node));
+          erased_pins_.push_back(&pin);
+        } else {
+          items_.push_back(std::as_const(node.second.content).item());
+          saved_pins_.push_back(&pin);
+        }
+      } catch (...) {
+        node.second.failed = true;
+        unreadable(pin, current_error_text());
+        return;
+      }
+      pin.since = Table::take(node);
+      attempt.retried += node.second.failed ? 1U : 0U;
+      attempt.was_alone |= node.second.trouble != nullptr && node.second.trouble->failures != 0;
+    });
+  }
+
+  template <class Store, class Land>
+  void merge(const std::vector<Pin<Item>*>& pins, Store store, Land& land) noexcept {
+    hold_runs(
+        pins.size(), [&](std::size_t i) -> Pin<Item>& { return *pins[i]; },
+        [&](Part&, Pin<Item>& pin, std::size_t i) {
+          try {
+            store(*pin.node, i);
+          } catch (...) {  // NOLINT(bugprone-empty-catch)
+            // The row is saved; only what the store generated could not be taken over, which the
+            // next save brings again.
+          }
+          pin.node->second.failed = false;
+          if (pin.node->second.trouble != nullptr && !pin.node->second.parked()) {
+            pin.node->second.trouble.reset();
+          }
+          pin.since = no_stamp;
+          land(pin, Place::back);
+        });
+  }
+
+  /// Effect: visits pins 0..count-1, each under the lock of its shard, at most entries_per_hold a
+  /// hold.
+  template <class PinAt, class Visit>
+  void hold_runs(std::size_t count, PinAt pin_at, Visit visit) noexcept {
+    for (std::size_t i = 0; i < count;) {
+      Pin<Item>& first = pin_at(i);
+      if (first.node == nullptr) {
+        ++i;
+        continue;
+      }
+      {
+        Part& shard = *first.shard;
+        const MutexLock lock(shard.mutex);
+        const std::size_t slots_before = shard.table.slots();
+        const std::size_t end = std::min(count, i + entries_per_hold);
+        for (; i < end; ++i) {
+          Pin<Item>& pin = pin_at(i);
+          if (pin.node == nullptr) continue;
+          if (pin.shard != &shard) break;
+          visit(shard, pin, i);
+        }
+        shard.return_slots(shards_.slots(), slots_before - shard.table.slots());
+        shard.publish_clean();
+      }
+      graveyard_.clear();
+    }
+  }
+
+  ShardSet<Item>& shards_;
+  Gate& gate_;
+  // Copies for the transaction under way, and the pins they were taken from, index by index.
+  std::vector<Item> items_;
+  std::vector<Pin<Item>*> saved_pins_;
+  std::vector<Key> keys_;
+  std::vector<Pin<Item>*> erased_pins_;
+  Graveyard<typename Part::Removed> graveyard_;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,506 @@
+// The write side of the loop: passes over what is dirty, halving what fails, parking what is
+// refused.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/cache_config.hpp"
+#include "lazywriter/cache_stats.hpp"
+#include "lazywriter/detail/backoff.hpp"
+#include "lazywriter/detail/flush_batch.hpp"
+#include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/key_text.hpp"
+#include "lazywriter/detail/shard.hpp"
+#include "lazywriter/detail/store_gate.hpp"
+#include "lazywriter/detail/store_monitor.hpp"
+#include "lazywriter/flush_result.hpp"
+
+namespace lazywriter::detail {
+
+/// What the flusher counted; see CacheStats.
+struct FlushCounters {
+  std::uint64_t flushed_items = 0;
+  std::uint64_t flushed_erases = 0;
+  std::uint64_t failed_items = 0;
+  std::uint64_t transactions = 0;
+  std::uint64_t failed_transactions = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t parkings = 0;
+  DurationHistogram duration;
+};
+
+/// Writes what is dirty. Everything below `token` is remembered between passes and guarded by it.
+template <class Item, class ReaderWriter>
+class Flusher {
+ public:
+  using Gate = StoreGate<Item, ReaderWriter>;
+  using Deadline = FlushToken::Deadline;
+
+  Flusher(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config)
+      : shards_(shards),
+        config_(config),
+        batch_(shards, gate),
+        monitor_(gate, config.max_dirty),
+        backoff_(config.retry_backoff_min, config.retry_backoff_max),
+        batch_limit_(config.max_batch) {}
+
+  /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
+  FlushResult flush_once(const Deadline& deadline) noexcept {
+    FlushResult result;
+    flush_pass(shards_.clock().tick(), deadline, result);
+    return result;
+  }
+
+  /// Effect: passes until everything that is dirty now is committed or parked, `deadline` has
+  /// passed or `stop()` holds; `pause(until)` waits between two. Never throws.
+  template <class Stop, class Pause>
+  FlushResult flush_until(Clock::time_point deadline, Stop stop, Pause pause) noexcept {
+    FlushResult result;
+    const Stamp cutoff = shards_.clock().tick();
+    Backoff backoff(config_.retry_backoff_min, config_.retry_backoff_max);
+    for (unsigned failures = 1;; ++failures) {
+      const std::size_t done_before = result.written + result.erased;
+      flush_pass(cutoff, deadline, result);
+      if (result.pending == 0 || Clock::now() >= deadline || stop()) return result;
+      if (result.written + result.erased != done_before) failures = 1;
+      pause(std::min(deadline, Clock::now() + backoff.after(failures)));
+    }
+  }
+
+  /// Effect: one pass of the loop, which leaves alone what is not due and keeps the backoff.
+  /// Returns: when to run next. Never throws.
+  Clock::time_point run_loop_pass() noexcept {
+    const Clock::time_point started = Clock::now();
+    const FlushToken::Hold token(token_, std::nullopt);
+    if (Clock::now() < not_before_) return not_before_;
+    if (halted_.load()) return Clock::time_point::max();
+    FlushResult ignored;
+    Pass pass{
+        .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
+    run(pass);
+    const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
+    return std::max(not_before_, std::min(by_interval, pass.next_due));
+  }
+
+  /// Effect: no transaction begins from now on; passes under way end as soon as the call under way
+  /// does.
+  void halt() noexcept { halted_.store(true); }
+
+  /// Blocks until no pass is under way or `deadline` has passed. Afterwards, with halt(), nothing
+  /// is in flight and nothing will be. Returns: whether that holds.
+  bool wait_idle(const Deadline& deadline) {
+    return static_cast<bool>(FlushToken::Hold(token_, deadline));
+  }
+
+  [[nodiscard]] FlushCounters counters() const noexcept {
+    const MutexLock lock(counters_mutex_);
+    return counters_;
+  }
+
+ private:
+  using Part = Shard<Item>;
+  using Table = typename Part::Table;
+  using Node = typename Part::Node;
+  using Pins = std::span<Pin<Item>>;
+
+  /// An entry that was rejected alone in this pass, or in one before.
+  struct Suspect {
+    Pin<Item> pin;
+    std::string error;
+  };
+
+  struct Pass {
+    bool only_due;
+    Deadline deadline;
+    /// What was written by then counts as pending when it stays unsaved.
+    Stamp cutoff;
+    FlushResult& result;
+    /// No further transaction: the store is away, or time is up.
+    bool over = false;
+    unsigned transient_in_a_row = 0;
+    bool wrote = false;
+    bool committed = false;
+    bool failed = false;
+    /// An entry that failed alone is still about.
+    bool loner_waits = false;
+    /// When the first entry with its own pace is due.
+    Clock::time_point next_due = Clock::time_point::max();
+    std::vector<std::pair<std::string, std::string>> newly_parked{};
+  };
+
+  void flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
+    const FlushToken::Hold token(token_, deadline);
+    result.pending = 0;
+    if (token && !halted_.load()) {
+      Pass pass{.only_due = false, .deadline = deadline, .cutoff = cutoff, .result = result};
+      run(pass);
+    } else {
+      result.pending =
+          shards_.sum([](const Table& table) { return table.slots() - table.parked(); });
+    }
+    result.parked = shards_.parked();
+  }
+
+  void run(Pass& pass) noexcept {
+    const Clock::time_point started = Clock::now();
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      shard->table.begin_turn();
+    }
+    try {
+      write_turn(pass);
+      retry_rejected(pass);
+    } catch (...) {
+      // Out of memory for our own lists. What is pinned is landed below, still dirty.
+      fail(pass, {Outcome::transient, current_error_text()});
+    }
+    land_all(pass, pins_);
+    for (Suspect& suspect : suspects_)
+      land_all(pass, Pins(&suspect.pin, 1));
+    pins_.clear();
+    suspects_.clear();
+    end_turn(pass);
+    settle_backoff(pass);
+    report(pass);
+    if (pass.wrote) {
+      const MutexLock lock(counters_mutex_);
+      counters_.duration.record(Clock::now() - started);
+    }
+  }
+
+  // ---- the main part: everything once, in batches
+
+  void write_turn(Pass& pass) {
+    for (const auto& shard : shards_) {
+      while (!over(pass) && pin_some(pass, *shard)) {
+        if (pins_.size() >= batch_limit_) write_pins(pass);
+      }
+    }
+    write_pins(pass);
+  }
+
+  /// Effect: pins the next entries of a shard's turn. Returns: whether there may be more.
+  bool pin_some(Pass& pass, Part& shard) {
+    const std::size_t room = std::min(entries_per_hold, batch_limit_ - pins_.size());
+    grow(pins_, room);
+    grow(suspects_, room);
+    const Clock::time_point now = Clock::now();
+    const MutexLock lock(shard.mutex);
+    for (std::size_t i = 0; i < room; ++i) {
+      Node* const node = shard.table.pin_next();
+      if (node == nullptr) return false;
+      Pin<Item> pin{&shard, node, no_stamp};
+      const auto& trouble = node->second.trouble;
+      if (trouble == nullptr) {
+        pins_.push_back(pin);
+        continue;
+      }
+      const bool alone = trouble->alone_since == recoveries_;
+      pass.loner_waits |= alone;
+      if (pass.only_due && trouble->retry_at > now) {
+        pass.next_due = std::min(pass.next_due, trouble->retry_at);
+        land(pass, pin, Place::front);
+      } else if (alone || trouble->rejections != 0) {
+        suspects_.push_back({pin, {}});
+      } else {
+        pins_.push_back(pin);
+      }
+    }
+    return true;
+  }
+
+  void write_pins(Pass& pass) {
+    write_range(pass, pins_);
+    pins_.clear();
+  }
+
+  /// Effect: writes the pins in one transaction; halves what is rejected; lands all but the
+  /// suspects.
+  void write_range(Pass& pass, Pins pins) {
+    if (over(pass)) return land_all(pass, pins);
+    const std::size_t live = FlushBatchType::count_live(pins);
+    if (live == 0) return;
+    grow(suspects_, 1);
+    auto attempt = attempt_write(pass, pins);
+    switch (attempt.verdict.outcome) {
+      case Outcome::committed:
+        return;
+      case Outcome::rejected:
+        if (attempt.entries == 1) {
+          const auto at = std::find_if(pins.begin(), pins.end(),
+                                       [](const auto& pin) { return pin.node != nullptr; });
+          suspects_.push_back({*at, std::move(attempt.verdict.error)});
+          at->node = nullptr;
+        } else {
+          write_range(pass, pins.first(pins.size() / 2));
+          write_range(pass, pins.subspan(pins.size() / 2));
+        }
+        return;
+      case Outcome::transient:
+        if (attempt.entries == 1) return set_apart(pass, pins, attempt.verdict.error);
+        batch_limit_ = std::max<std::size_t>(1, attempt.entries / 2);
+        return land_all(pass, pins);
+      case Outcome::unavailable:
+        return land_all(pass, pins);
+    }
+  }
+
+  // ---- what was rejected alone, after the rest has been committed
+
+  /// Another item's row may have been in its way, or its parent not yet written: rounds repeat
+  /// while one of them commits something. Only a rejection in a round without progress says
+  /// something of the item.
+  void retry_rejected(Pass& pass) {
+    std::size_t writes_left = config_.max_batch;
+    bool progress = true;
+    bool whole_round = true;
+    while (progress && whole_round && !suspects_.empty()) {
+      progress = false;
+      for (Suspect& suspect : suspects_) {
+        if (over(pass) || writes_left == 0) {
+          whole_round = false;
+          break;
+        }
+        --writes_left;
+        const Pins alone(&suspect.pin, 1);
+        auto attempt = attempt_write(pass, alone);
+        suspect.error = std::move(attempt.verdict.error);
+        progress |= attempt.verdict.outcome == Outcome::committed && attempt.entries != 0;
+        if (attempt.verdict.outcome == Outcome::transient) set_apart(pass, alone, suspect.error);
+      }
+      std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
+    }
+    if (progress || !whole_round) return;
+    for (Suspect& suspect : suspects_)
+      count_rejection(pass, suspect);
+  }
+
+  void count_rejection(Pass& pass, Suspect& suspect) {
+    pass.newly_parked.reserve(pass.newly_parked.size() + 1);
+    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
+      shard.mutex.assert_held();
+      auto* const trouble = trouble_of(*pin.node);
+      if (trouble != nullptr) {
+        const Clock::time_point now = Clock::now();
+        if (trouble->rejections++ == 0) trouble->first_rejected = now;
+        trouble->error = std::move(suspect.error);
+        trouble->retry_at = now + backoff_.after(trouble->rejections);
+        pass.next_due = std::min(pass.next_due, trouble->retry_at);
+        if (trouble->rejections >= config_.park_after &&
+            now - trouble->first_rejected >= backoff_.most()) {
+          shard.table.mark_parked(*pin.node);
+          note_parked(pass, *pin.node);
+        }
+      }
+      land(pass, pin, Place::back);
+    });
+  }
+
+  // ---- outcomes
+
+  auto attempt_write(Pass& pass, Pins pins) noexcept {
+    auto attempt = batch_.write(
+        pins, [&](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); },
+        [&](Pin<Item>& pin, std::string error) noexcept {
+          set_own_pace(pass, pin, std::move(error));
+        });
+    if (attempt.entries == 0) return attempt;
+    pass.wrote = true;
+    if (attempt.was_alone && attempt.verdict.outcome == Outcome::committed) ++recoveries_;
+    count(pass, attempt);
+    if (attempt.verdict.outcome == Outcome::committed) {
+      pass.committed = true;
+      pass.transient_in_a_row = 0;
+    } else {
+      fail(pass, attempt.verdict);
+    }
+    return attempt;
+  }
+
+  void fail(Pass& pass, const Verdict& verdict) noexcept {
+    try {
+      pass.result.error = verdict.error;
+      if (verdict.outcome == Outcome::rejected) return;
+      pass.failed = true;
+      ++pass.transient_in_a_row;
+      // One bad batch does not hold up the others; two in a row look like a store that is down.
+      pass.over |= verdict.outcome == Outcome::unavailable || pass.transient_in_a_row >= 2;
+      monitor_.failed(verdict.error);
+    } catch (...) {
+      pass.over = true;  // no memory left even for the text
+    }
+  }
+
+  template <class Attempt>
+  void count(Pass& pass, const Attempt& attempt) noexcept {
+    const bool committed = attempt.verdict.outcome == Outcome::committed;
+    if (committed) {
+      pass.result.written += attempt.saved;
+      pass.result.erased += attempt.erased;
+    }
+    const MutexLock lock(counters_mutex_);
+    ++counters_.transactions;
+    counters_.retries += attempt.retried;
+    if (committed) {
+      counters_.flushed_items += attempt.saved;
+      counters_.flushed_erases += attempt.erased;
+    } else {
+      ++counters_.failed_transactions;
+      counters_.failed_items += attempt.entries;
+    }
+  }
+
+  /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
+  /// alone until one like it succeeds.
+  void set_apart(Pass& pass, Pins pins, const std::string& error) noexcept {
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, error); });
+    pass.loner_waits = true;
+  }
+
+  /// Under the shard's lock.
+  void set_own_pace(Pass& pass, Pin<Item>& pin, std::string error) noexcept {
+    auto* const trouble = trouble_of(*pin.node);
+    if (trouble != nullptr) {
+      ++trouble->failures;
+      trouble->alone_since = recoveries_;
+      trouble->retry_at = Clock::now() + backoff_.after(trouble->failures);
+      pass.next_due = std::min(pass.next_due, trouble->retry_at);
+      trouble->error = error;
+    }
+    pass.result.error = std::move(error);
+    land(pass, pin, Place::back);
+  }
+
+  /// Returns: what is remembered of a pinned entry's failures, made if need be; nullptr if that
+  /// fails or the entry was written since its copy was taken, which makes them another version's.
+  static Trouble<key_type_t<Item>>* trouble_of(Node& node) noexcept {
+    auto& entry = node.second;
+    if (!entry.failed || entry.unsaved_since == no_stamp || entry.parked()) return nullptr;
+    try {
+      if (entry.trouble == nullptr) entry.trouble = std::make_unique<Trouble<key_type_t<Item>>>();
+    } catch (...) {
+      return nullptr;
+    }
+    return entry.trouble.get();
+  }
+
+  /// Under the shard's lock.
+  void land(Pass& pass, Pin<Item>& pin, Place place) noexcept {
+    pin.shard->mutex.assert_held();
+    Node& node = *std::exchange(pin.node, nullptr);
+    const auto& entry = node.second;
+    if (entry.unsaved_since != no_stamp && entry.unsaved_since <= pass.cutoff && !entry.parked()) {
+      ++pass.result.pending;
+    }
+    batch_.bury(pin.shard->table.land(node, place));
+  }
+
+  void land_all(Pass& pass, Pins pins) noexcept {
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+      Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
+      land(pass, pin, Place::front);
+    });
+  }
+
+  void note_parked(Pass& pass, const Node& node) noexcept {
+    try {
+      pass.newly_parked.emplace_back(key_text(Table::key_of(node)), node.second.trouble->error);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): parked() still tells
+    }
+    const MutexLock lock(counters_mutex_);
+    ++counters_.parkings;
+  }
+
+  // ---- the end of a pass
+
+  /// Effect: what the pass did not come to is dirty as before.
+  void end_turn(Pass& pass) noexcept {
+    for (const auto& shard : shards_) {
+      for (bool more = true; more;) {
+        const MutexLock lock(shard->mutex);
+        for (std::size_t i = 0; i < entries_per_hold && more; ++i) {
+          Node* const node = shard->table.pin_next();
+          more = node != nullptr;
+          if (!more) break;
+          Pin<Item> pin{shard.get(), node, no_stamp};
+          land(pass, pin, Place::front);
+        }
+        if (!more) shard->table.end_turn();
+      }
+    }
+  }
+
+  void settle_backoff(const Pass& pass) noexcept {
+    if (pass.failed) {
+      failures_ = pass.committed ? 1 : failures_ + 1;
+      not_before_ = Clock::now() + backoff_.after(failures_);
+    } else if (pass.committed) {
+      failures_ = 0;
+      not_before_ = {};
+      batch_limit_ =
+          std::min(config_.max_batch,
+                   batch_limit_ > config_.max_batch / 2 ? config_.max_batch : batch_limit_ * 2);
+    }
+  }
+
+  void report(const Pass& pass) noexcept {
+    try {
+      for (const auto& [key, error] : pass.newly_parked)
+        monitor_.parked(key, error);
+      if (pass.committed && !pass.failed && !pass.loner_waits) monitor_.recovered();
+      if (config_.max_dirty != 0) monitor_.backlog(shards_.unsaved());
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
+    }
+  }
+
+  bool over(Pass& pass) const noexcept {
+    pass.over |= halted_.load() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
+    return pass.over;
+  }
+
+  /// Effect: makes room for `more` further elements, so that adding them cannot fail.
+  template <class Vector>
+  static void grow(Vector& vector, std::size_t more) {
+    if (vector.capacity() - vector.size() >= more) return;
+    vector.reserve(std::max(vector.size() + more, vector.capacity() * 2));
+  }
+
+  using FlushBatchType = FlushBatch<Item, Gate>;
+
+  ShardSet<Item>& shards_;
+  const CacheConfig& config_;
+  /// Set once: close wants no further transaction.
+  std::atomic<bool> halted_{false};
+
+  FlushToken token_;
+  // Everything from here to counters_mutex_ belongs to the holder of token_.
+  FlushBatchType batch_;
+  StoreMonitor<Gate> monitor_;
+  Backoff backoff_;
+  /// The next batches are no larger: half of what failed last, growing again as passes go through.
+  std::size_t batch_limit_;
+  /// Failed passes in a row, for the backoff.
+  unsigned failures_ = 0;
+  /// The loop does not write before then; flush() does.
+  Clock::time_point not_before_{};
+  /// Grows when an entry that was tried alone succeeds: then the others join batches again.
+  std::uint64_t recoveries_ = 1;
+  /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
+  /// passes.
+  std::vector<Pin<Item>> pins_;
+  std::vector<Suspect> suspects_;
+
+  mutable Mutex counters_mutex_;
+  FlushCounters counters_ LAZYWRITER_GUARDED_BY(counters_mutex_);
+};
+
+}  // namespace lazywriter::detail

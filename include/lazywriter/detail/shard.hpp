@@ -1,0 +1,209 @@
+// One part of the cache: a table, its lock, and what else that lock guards; and all parts together.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/cache_config.hpp"
+#include "lazywriter/detail/entry_table.hpp"
+#include "lazywriter/detail/load_ticket.hpp"
+#include "lazywriter/detail/mutex.hpp"
+#include "lazywriter/detail/slot_budget.hpp"
+#include "lazywriter/detail/stamp_clock.hpp"
+
+namespace lazywriter::detail {
+
+/// What callers did in one shard; see CacheStats for the counting rules.
+struct ShardCounters {
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+  std::uint64_t puts = 0;
+  std::uint64_t erases = 0;
+  std::uint64_t preloads = 0;
+  std::uint64_t evictions = 0;
+  /// By KeyChanged; the flusher counts the others.
+  std::uint64_t parkings = 0;
+  std::uint64_t refused_writes = 0;
+  std::uint64_t backpressure_waits = 0;
+};
+
+/// Takes in what leaves a table under the lock, to be destroyed after the lock is released.
+template <class Removed>
+class Graveyard {
+ public:
+  void operator()(Removed&& removed) noexcept {
+    if (removed.empty()) return;
+    try {
+      buried_.push_back(std::move(removed));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to keep it, so it is destroyed here
+                     // and now
+    }
+  }
+  void clear() noexcept { buried_.clear(); }
+
+ private:
+  std::vector<Removed> buried_;
+};
+
+/// Alone on its cache lines, so that two threads in two shards do not meet.
+template <class Item>
+struct alignas(64) Shard {
+  using Key = key_type_t<Item>;
+  using Table = EntryTable<Item>;
+  using Node = typename Table::Node;
+  using Removed = typename Table::Removed;
+
+  explicit Shard(std::size_t capacity) : table(capacity) {}
+
+  Mutex mutex;
+  /// Set once by close; a write is refused or comes before close looks at this shard.
+  bool closed LAZYWRITER_GUARDED_BY(mutex) = false;
+  ShardCounters counters LAZYWRITER_GUARDED_BY(mutex);
+  /// Slots drawn from the budget that no entry holds.
+  std::size_t credits LAZYWRITER_GUARDED_BY(mutex) = 0;
+  Table table LAZYWRITER_GUARDED_BY(mutex);
+  LoadTickets<Key> tickets LAZYWRITER_GUARDED_BY(mutex);
+  /// Ready for an update that turns out to change the key: parking that item must not need memory.
+  std::unique_ptr<Trouble<Key>> spare_trouble LAZYWRITER_GUARDED_BY(mutex);
+  /// table.clean(), for others to add up without the lock; written under it.
+  std::atomic<std::size_t> clean_hint{0};
+
+  void publish_clean() noexcept LAZYWRITER_REQUIRES(mutex) {
+    clean_hint.store(table.clean(), std::memory_order_relaxed);
+  }
+
+  /// Effect: takes a slot that the caller must attach to an entry or return. Returns: whether it
+  /// got one.
+  bool draw_slot(SlotBudget& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    if (budget.unlimited()) return true;
+    if (credits == 0) credits = budget.take(budget.wanted() ? 1 : budget.credit());
+    if (credits == 0) return false;
+    --credits;
+    return true;
+  }
+
+  /// Effect: takes back `slots` that entries no longer hold.
+  void return_slots(SlotBudget& budget, std::size_t slots) noexcept LAZYWRITER_REQUIRES(mutex) {
+    if (budget.unlimited()) return;
+    credits += slots;
+    const std::size_t keep = budget.wanted() ? 0 : budget.credit();
+    if (credits > 2 * keep) {
+      budget.give(credits - keep);
+      credits = keep;
+    }
+  }
+};
+
+/// All shards, with the budget and the clock they share. Lock order: at most one shard's lock at a
+/// time; under it only the leaf locks of SlotBudget and PeriodicWorker.
+template <class Item>
+class ShardSet {
+ public:
+  using Part = Shard<Item>;
+  using Table = typename Part::Table;
+  using Node = typename Part::Node;
+  using Removed = typename Part::Removed;
+
+  explicit ShardSet(const CacheConfig& config)
+      : count_(config.shards != 0 ? config.shards : suitable_count(config.capacity)),
+        shift_(static_cast<unsigned>(64 - std::countr_zero(count_))),
+        capacity_(config.capacity),
+        share_((config.capacity + count_ - 1) / count_),
+        slots_(config.max_dirty, count_) {
+    shards_.reserve(count_);
+    for (std::size_t i = 0; i < count_; ++i)
+      shards_.push_back(std::make_unique<Part>(share_));
+  }
+
+  [[nodiscard]] Part& of(std::size_t hash) const noexcept {
+    // The map takes the hash modulo a prime; the shard is taken from the high bits of a product, so
+    // that weak hashes (std::hash<int> is the identity) spread and the two choices are independent.
+    const std::uint64_t mixed = static_cast<std::uint64_t>(hash) * 0x9E3779B97F4A7C15ULL;
+    return *shards_[count_ == 1 ? 0 : static_cast<std::size_t>(mixed >> shift_)];
+  }
+
+  [[nodiscard]] auto begin() const noexcept { return shards_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return shards_.end(); }
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  [[nodiscard]] SlotBudget& slots() noexcept { return slots_; }
+  [[nodiscard]] StampClock& clock() noexcept { return clock_; }
+
+  /// Effect: gives the spare credits of all shards back to the budget.
+  void collect_spare_slots() noexcept {
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      slots_.give(std::exchange(shard->credits, 0));
+    }
+  }
+
+  /// When a write that is made now, under `shard`'s lock, was made. The first one since the last
+  /// flush reads the real clock, so that the age of the oldest unsaved write is right even after a
+  /// quiet hour.
+  [[nodiscard]] Stamp stamp_for_write(const Part& shard) noexcept LAZYWRITER_REQUIRES(shard.mutex) {
+    if (shard.table.oldest_unsaved() == no_stamp) clock_.tick();
+    return clock_.now();
+  }
+
+  /// Clean entries beyond the capacity, from the published counts.
+  [[nodiscard]] std::size_t overshoot() const noexcept {
+    const std::size_t clean = clean_entries();
+    return capacity_ == 0 || clean <= capacity_ ? 0 : clean - capacity_;
+  }
+  [[nodiscard]] std::size_t clean_entries() const noexcept {
+    std::size_t clean = 0;
+    for (const auto& shard : shards_)
+      clean += shard->clean_hint.load(std::memory_order_relaxed);
+    return clean;
+  }
+  /// Whether `shard` alone gives reason to add up all: it holds 10 % more than its share.
+  [[nodiscard]] bool looks_full(const Part& shard) const noexcept LAZYWRITER_REQUIRES(shard.mutex) {
+    return capacity_ != 0 && shard.table.clean() > share_ + share_ / 10;
+  }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+  /// Returns: the sum of `count(table)` over all shards, each under its lock.
+  template <class Count>
+  std::size_t sum(Count&& count) const {
+    std::size_t total = 0;
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      total += count(std::as_const(shard->table));
+    }
+    return total;
+  }
+  [[nodiscard]] std::size_t unsaved() const {
+    return sum([](const Table& table) { return table.slots(); });
+  }
+  [[nodiscard]] std::size_t parked() const {
+    return sum([](const Table& table) { return table.parked(); });
+  }
+
+ private:
+  /// Enough that threads seldom meet, and at least 64 entries each, so that every shard evicts
+  /// sensibly.
+  static std::size_t suitable_count(std::size_t capacity) noexcept {
+    const std::size_t for_machine =
+        std::bit_ceil(std::clamp<std::size_t>(std::thread::hardware_concurrency() * 32, 32, 512));
+    if (capacity == 0) return for_machine;
+    return std::clamp<std::size_t>(std::bit_floor(capacity / 64), 1, for_machine);
+  }
+
+  const std::size_t count_;
+  const unsigned shift_;
+  const std::size_t capacity_;
+  const std::size_t share_;
+  // Apart from each other and at fixed addresses: each holds a lock.
+  std::vector<std::unique_ptr<Part>> shards_;
+  SlotBudget slots_;
+  StampClock clock_;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,162 @@
+// The adapter as the loops see it: every call marked, every exception caught and judged.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/detail/call_scope.hpp"
+
+namespace lazywriter::detail {
+
+/// How a transaction ended.
+enum class Outcome {
+  committed,
+  /// The store refuses something in it.
+  rejected,
+  /// It failed for now.
+  transient,
+  /// It could not even begin: nothing can be written at the moment.
+  unavailable,
+};
+
+/// A verdict with the text of the error that led to it.
+struct Verdict {
+  Outcome outcome = Outcome::committed;
+  std::string error;
+};
+
+/// Returns: what the exception being handled says; never throws (a text that cannot be copied is
+/// dropped).
+inline std::string current_error_text() noexcept {
+  try {
+    try {
+      throw;
+    } catch (const std::exception& error) {
+      return error.what();
+    } catch (...) {
+      return "an exception that is not a std::exception";
+    }
+  } catch (...) {
+    return {};
+  }
+}
+
+/// Calls the adapter. No lock of the cache may be held by the caller. Blocks as long as the adapter
+/// does.
+template <class Item, class ReaderWriter>
+class StoreGate {
+ public:
+  using Key = key_type_t<Item>;
+  static constexpr bool can_erase = Eraser<ReaderWriter, Item> || BatchEraser<ReaderWriter, Item>;
+
+  /// `cache`: in whose name the calls are marked (CallScope).
+  StoreGate(const void* cache, ReaderWriter&& store) : cache_(cache), store_(std::move(store)) {}
+
+  [[nodiscard]] ReaderWriter& adapter() noexcept { return store_; }
+
+  /// Throws: what the adapter's find throws.
+  std::optional<Item> find(const Key& key) {
+    const AdapterScope scope(cache_);
+    return store_.find(key);
+  }
+
+  /// Effect: one transaction: `erases`, then `saves`, then commit. Never throws. An item that was
+  /// saved carries what the store generated.
+  Verdict write(std::span<const Key> erases, std::span<Item> saves) noexcept {
+    const AdapterScope scope(cache_);
+    std::optional<typename ReaderWriter::transaction_type> transaction;
+    Verdict verdict;
+    try {
+      transaction.emplace(store_.begin_tx());
+    } catch (...) {
+      return {Outcome::unavailable, current_error_text()};
+    }
+    try {
+      erase_all(erases, *transaction);
+      save_all(saves, *transaction);
+      store_.commit_tx(*transaction);
+    } catch (...) {
+      verdict = judge();
+    }
+    // A rollback that throws changes nothing: the verdict stands already.
+    try {
+      transaction.reset();
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+    }
+    return verdict;
+  }
+
+  /// Effect: tells the adapter's log. Never throws.
+  void info(std::string_view text) noexcept {
+    const AdapterScope scope(cache_);
+    try {
+      store_.info(text);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): a log that fails must not stop the writing
+    }
+  }
+  void warn(std::string_view text) noexcept {
+    const AdapterScope scope(cache_);
+    try {
+      store_.warn(text);
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+    }
+  }
+
+  /// Effect: from now on every call of the adapter but find ends soon, if it is able to.
+  void interrupt() noexcept {
+    if constexpr (Interruptible<ReaderWriter>) {
+      const AdapterScope scope(cache_);
+      store_.interrupt();
+    }
+  }
+
+ private:
+  void erase_all(std::span<const Key> keys, typename ReaderWriter::transaction_type& transaction) {
+    if (keys.empty()) return;
+    if constexpr (BatchEraser<ReaderWriter, Item>) {
+      store_.erase_batch(keys, transaction);
+    } else if constexpr (Eraser<ReaderWriter, Item>) {
+      for (const Key& key : keys)
+        store_.erase(key, transaction);
+    }
+  }
+
+  void save_all(std::span<Item> items, typename ReaderWriter::transaction_type& transaction) {
+    if (items.empty()) return;
+    if constexpr (BatchSaver<ReaderWriter, Item>) {
+      store_.save_batch(items, transaction);
+    } else {
+      for (Item& item : items)
+        store_.save(item, transaction);
+    }
+  }
+
+  /// The exception being handled, by what to do about it.
+  Verdict judge() noexcept {
+    Verdict verdict{Outcome::transient, current_error_text()};
+    if constexpr (FailureClassifier<ReaderWriter>) {
+      try {
+        throw;
+      } catch (const std::exception& error) {
+        try {
+          if (store_.classify(error) == WriteFailure::rejected) verdict.outcome = Outcome::rejected;
+        } catch (
+            ...) {  // NOLINT(bugprone-empty-catch): unclassified is transient, which loses nothing
+        }
+      } catch (...) {  // NOLINT(bugprone-empty-catch)
+      }
+    }
+    return verdict;
+  }
+
+  const void* cache_;
+  ReaderWriter store_;
+};
+
+}  // namespace lazywriter::detail

@@ -1,0 +1,303 @@
+// LazyWriterCache: objects in memory as the single version of truth, written to a store in the
+// background.
+//
+// WHAT IT IS FOR. A program keeps its objects here, reads and writes them at the speed of memory,
+// and what changed reaches a durable store in batches, a little later. Three things count, in this
+// order: nothing accepted is lost or reordered; a hit or a put never waits for the store; the code
+// can be read.
+//
+// THE STATES OF AN ENTRY. An entry is a node of a shard's std::unordered_map. What it is follows
+// from a few fields (detail/entry.hpp), and only EntryTable changes them:
+//
+//     clean       the store holds just this item. May be evicted.
+//     dirty       something in it is unsaved since `unsaved_since`; it holds a slot of max_dirty
+//     and stands
+//                 in its shard's dirty list.
+//     in flight   the flusher has pinned it. A copy is taken together with `unsaved_since = none`;
+//     a write
+//                 meanwhile sets it again. So "none" at the end says: the store got just what is
+//                 here.
+//     parked      the store rejects it; it holds its slot, but waits for a write, retry_parked or
+//                 discard_parked instead of standing in the list.
+//     tombstone   an erased key that the store may still have: dirty, in flight or parked like an
+//     item, but
+//                 invisible to readers.
+//     (absent)    not in the map. A load ticket may stand for the key, see below.
+//
+//     absent  --put, compute-->                 dirty
+//     absent  --erase-->                        dirty tombstone
+//     absent  --load, preload-->                clean
+//     clean   --put, update, compute-->         dirty
+//     clean   --erase-->                        dirty tombstone
+//     clean   --evict, invalidate-->            absent
+//     dirty   --put, update, compute, erase-->  dirty (its place and `unsaved_since` stay)
+//     dirty   --flusher pins and copies-->      in flight
+//     in flight --committed, not written-->     clean; a tombstone: absent
+//     in flight --committed, written-->         dirty, with the id and so on that the store
+//     generated in flight --failed-->                     dirty, as unsaved as before in flight
+//     --rejected often enough-->      parked parked  --write, retry_parked-->          dirty parked
+//     --discard_parked-->               absent dirty   --discard_dirty-->                clean; a
+//     tombstone: absent; in flight: so once it has landed
+//
+// Invariants. (1) Dirty, in-flight and parked entries and tombstones are never evicted, and an
+// in-flight node never leaves the map: the flusher comes back to it by pointer. (2) An entry
+// becomes clean only by a committed transaction that held what it still holds, or by discard_dirty.
+// (3) An entry holds a slot just while it is dirty, in flight or parked; every change of state
+// gives the slot back or keeps it. (4) Every dirty entry that is not in flight stands in exactly
+// one list.
+//
+// MISSES. Who misses a key opens a ticket in its shard, releases the lock and calls find; who
+// misses it meanwhile waits for that ticket. Whatever brings the key in, or forgets it, makes the
+// ticket stale: put, erase, preload, invalidate. A stale result is never cached and nobody joins a
+// stale ticket, so a load loses to every writer. An entry that leaves the map has no usable ticket
+// left: none can be opened while the entry is there, and those from before became stale when it
+// came.
+//
+// LOCKS, in the order in which they may be taken:
+//     1. close_mutex_ (close only), prune_mutex_ (prune only)
+//     2. the flush token: one flusher at a time; held while the store works
+//     3. one shard's lock: never two, and never while the store, the log or any adapter code runs.
+//     Items'
+//        own functions and the functions given to visit, update, compute and for_each run under it.
+//     4. leaves: slot budget, worker wake-up, flush counters
+// The closed flag is read and set under each shard's lock: a racing write is refused, or close sees
+// it.
+//
+// THREADS. The flush loop and the prune loop are two jthreads; every pass can be made by hand as
+// well, and with both intervals 0 there are no threads at all.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <mutex>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/cache_config.hpp"
+#include "lazywriter/cache_item.hpp"
+#include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/cache_stats.hpp"
+#include "lazywriter/detail/cache_contract.hpp"
+#include "lazywriter/detail/cache_core.hpp"
+#include "lazywriter/detail/closing.hpp"
+#include "lazywriter/detail/edit.hpp"
+#include "lazywriter/detail/flusher.hpp"
+#include "lazywriter/detail/periodic_worker.hpp"
+#include "lazywriter/detail/pruner.hpp"
+#include "lazywriter/errors.hpp"
+#include "lazywriter/flush_result.hpp"
+
+namespace lazywriter {
+
+/// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
+/// members may be called from any thread; destroy it after every other call has returned.
+///
+/// Unless said otherwise a member takes constant time on average, never waits for the store, and
+/// throws only what the item's own functions throw and ReentrantUse, the latter when a function
+/// that the cache is running under a lock calls it. Where key_type is std::string, keys are passed
+/// as std::string_view.
+template <class Item, class ReaderWriter>
+class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
+ public:
+  using item_type = Item;
+  using key_type = key_type_t<Item>;
+  using reader_writer_type = ReaderWriter;
+  /// How keys are passed: std::string_view for strings, else const key_type&.
+  using key_view = detail::KeyView<key_type>;
+
+  /// Effect: takes over the adapter and starts the loops whose interval is not 0.
+  /// Throws: std::invalid_argument naming field and rule; std::system_error when a thread cannot
+  /// start; std::bad_alloc.
+  explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
+
+  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks as close
+  /// does.
+  ~LazyWriterCache() { closing_.close_quietly(*this, core_.config().close_timeout); }
+
+  LazyWriterCache(const LazyWriterCache&) = delete;
+  LazyWriterCache& operator=(const LazyWriterCache&) = delete;
+
+  // ---------------------------------------------------------------- reading
+
+  /// Returns: a copy of the item, nullopt if there is none. Throws: on a miss, what the adapter's
+  /// find throws, and StoreContractError. Blocks: on a miss, for one find (its own or another
+  /// thread's).
+  std::optional<Item> get(key_view key) {
+    std::optional<Item> copy;
+    core_.read(key, [&](const Item& item) { copy.emplace(item); });
+    return copy;
+  }
+
+  /// Effect: as get, but assigns to `out`, whose buffers are reused. Returns: false if there is no
+  /// item, and then `out` is untouched. Throws and blocks: as get.
+  bool get_into(key_view key, Item& out) {
+    return core_.read(key, [&](const Item& item) { out = item; });
+  }
+
+  /// Effect: calls f(const Item&) on the item in place, without a copy, under the lock of one
+  /// shard: f must be short, and must not call this or another cache or wait for another thread.
+  /// Returns: false if there is no item. Throws and blocks: as get; also what f throws.
+  template <class F>
+  bool visit(key_view key, F&& f) {
+    return core_.read(key, [&](const Item& item) {
+      const detail::VisitorScope scope(&core_);
+      f(item);
+    });
+  }
+
+  /// Returns: a copy of the item if it is in memory. Asks no store, counts and marks nothing.
+  std::optional<Item> peek(key_view key) const;
+
+  /// Returns: whether the item is in memory. Asks no store, counts and marks nothing.
+  bool contains(key_view key) const;
+
+  /// Effect: calls f(const Item&) for every item in memory, one shard after the other, each under
+  /// its lock (see visit); stops when f returns false. Complexity: linear.
+  template <class F>
+  void for_each(F&& f) const;
+
+  // ---------------------------------------------------------------- writing
+  // All of these throw CacheClosed after close(), and CacheFull when max_dirty slots are taken and
+  // none comes free within backpressure_timeout; only for such a slot do they wait. When they
+  // throw, nothing changed, but for what is said of update.
+
+  /// Effect: inserts or overwrites; the item is dirty. It keeps the key data of the item it
+  /// replaces
+  /// (`item.copy_key_data_from(resident)`). What it replaced is left in `item`.
+  void put(Item&& item) { store(item, true); }
+  void put(const Item& item) { put(Item(item)); }
+
+  /// Effect: as put. Returns: false instead of waiting for a slot or throwing CacheFull; then
+  /// `item` is untouched.
+  bool try_put(Item&& item) { return store(item, false); }
+
+  /// Effect: calls f(Item&) on the item in place, loading it on a miss, atomically for this key and
+  /// under the lock of one shard (see visit); the item is dirty then. f returns void, or bool:
+  /// false promises that it changed nothing. Returns: false if there is no item. Throws: as get;
+  /// what f throws, and then the item keeps whatever f did and is dirty; KeyChanged, and then the
+  /// item is parked under the key that was asked for. Blocks: on a miss, and for a slot.
+  template <class F>
+  bool update(key_view key, F&& f);
+
+  /// Effect: calls f(std::optional<Item>&) on a copy of the item (nullopt if there is none),
+  /// loading it on a miss, and stores what f made of it: a new item, a changed one, or none (an
+  /// erase). Atomic for this key, all or nothing, under the lock of one shard (see visit). f
+  /// returns void, or bool: false promises that it changed nothing. Returns: whether the item
+  /// exists afterwards. Throws: as get; what f throws; KeyChanged; std::logic_error if an existing
+  /// item is emptied and the adapter cannot erase. Blocks: on a miss, and for a slot.
+  template <class F>
+  bool compute(key_view key, F&& f);
+
+  /// Effect: the item is gone for readers now, and deleted from the store by the next flush,
+  /// whether or not it is in memory. Needs an adapter that is an Eraser or a BatchEraser.
+  void erase(key_view key);
+
+  /// Effect: takes in rows just read from the store and not written since, as clean items; one that
+  /// is resident, or erased, stays as it is. Returns: how many went in. Complexity: linear. Throws:
+  /// when it throws, the rows before stay in.
+  template <std::ranges::input_range Range>
+  std::size_t preload(Range&& rows);
+
+  // ---------------------------------------------------------------- persistence
+  // flush, prune and close throw ReentrantUse when they are called from within an adapter call.
+
+  /// Effect: one pass now over everything that is dirty now, ignoring any backoff, after the pass
+  /// under way. Returns: the verdict on everything written before the call. Blocks: for the store.
+  FlushResult flush();
+
+  /// Effect: passes until everything written before the call is committed or parked, or `timeout`
+  /// is over (a call of the adapter that is under way then is waited for). Returns, blocks: as
+  /// flush().
+  FlushResult flush(std::chrono::milliseconds timeout);
+
+  /// Effect: evicts clean items until no more than capacity are left; does not wait for the store.
+  /// Returns: how many it evicted. Complexity: linear in what is examined.
+  std::size_t prune();
+
+  /// Effect: forgets a clean copy, so that the next read asks the store. Returns: true, also if
+  /// there is no copy; false if it is unsaved, and then nothing happens.
+  bool invalidate(key_view key);
+
+  /// Effect: flush(), then forgets everything that is clean. Blocks: for the store. Complexity:
+  /// linear.
+  FlushResult invalidate_all();
+
+  /// Effect: deliberately gives up what is unsaved: dirty entries count as saved from now on
+  /// (values stay, clean; erased keys are forgotten). Parked ones are left alone. Returns: how
+  /// many. Complexity: linear.
+  std::size_t discard_dirty();
+
+  /// Returns: what the store rejects, with the reason. Complexity: linear.
+  std::vector<UnsavedItem<Item>> parked() const;
+
+  /// Effect: parked entries are dirty again and tried by the next flush (but those that KeyChanged
+  /// parked: they would be saved under another key). Returns: how many. Complexity: linear.
+  std::size_t retry_parked();
+
+  /// Effect: forgets a parked value or erase: the next read asks the store. Returns: false if the
+  /// key is not parked.
+  bool discard_parked(key_view key);
+
+  /// Effect: refuses writes from now on, flushes (if flush_on_close) until all is saved or the time
+  /// is over, and joins both loops. Reads answer from memory afterwards. Returns: everything not
+  /// known to be saved; later calls return the first result. Throws: std::bad_alloc, or what
+  /// copying an item throws, if the unsaved cannot be listed; then it can be called again. Blocks:
+  /// for `timeout` (close_timeout), and the time to connect; with an adapter that is not
+  /// Interruptible, for the call that is under way then.
+  CloseResult<Item> close() { return close(core_.config().close_timeout); }
+  CloseResult<Item> close(std::chrono::milliseconds timeout) {
+    core_.refuse_callbacks();
+    return closing_.close(*this, timeout);
+  }
+
+  // ---------------------------------------------------------------- looking
+
+  /// Returns: the items in memory that readers can see. Complexity: linear in the shards, like the
+  /// next four.
+  std::size_t size() const;
+  /// Returns: dirty and in-flight entries, tombstones among them; parked ones are counted apart.
+  std::size_t dirty_count() const;
+  /// Returns: whether dirty_count() is not 0.
+  bool is_dirty() const { return dirty_count() != 0; }
+  /// Returns: how long ago the oldest dirty entry was written, 0 if there is none; accurate to one
+  /// flush interval.
+  std::chrono::nanoseconds oldest_dirty_age() const;
+  /// Returns: a snapshot of counters and gauges.
+  CacheStats stats() const;
+  /// Returns: the settings, as given.
+  const CacheConfig& config() const noexcept { return core_.config(); }
+  /// Returns: the adapter; it is for the caller to know which of its members other threads may use
+  /// now.
+  ReaderWriter& reader_writer() noexcept { return core_.gate().adapter(); }
+
+ private:
+  using Core = detail::CacheCore<Item, ReaderWriter>;
+  friend class detail::Closing<LazyWriterCache>;
+
+  bool store(Item& item, bool may_wait);
+  void wake_pruner_if_full();
+  std::vector<UnsavedItem<Item>> list_unsaved(bool only_parked) const;
+
+  Core core_;
+  detail::Flusher<Item, ReaderWriter> flusher_;
+  detail::Pruner<Item> pruner_;
+  detail::Closing<LazyWriterCache> closing_;
+  // Last, in this order: the loops use everything above, so they start after it and are joined
+  // before it goes; and the flush loop wakes the prune loop.
+  detail::PeriodicWorker prune_loop_;
+  detail::PeriodicWorker flush_loop_;
+};
+
+template <class ReaderWriter>
+LazyWriterCache(ReaderWriter) -> LazyWriterCache<typename ReaderWriter::item_type, ReaderWriter>;
+template <class ReaderWriter>
+LazyWriterCache(ReaderWriter, CacheConfig)
+    -> LazyWriterCache<typename ReaderWriter::item_type, ReaderWriter>;
+
+}  // namespace lazywriter
+
+#include "lazywriter/detail/lazy_writer_cache_impl.hpp"
