@@ -2,7 +2,9 @@
 // locks, threads or I/O; the shard around it adds the lock.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -30,8 +32,9 @@ class EntryTable {
 
   /// `capacity`: this table's share; 0 = unlimited. Throws: std::bad_alloc.
   explicit EntryTable(std::size_t capacity) : policy_(capacity) {
-    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert.
-    map_.reserve(capacity + capacity / 4);
+    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert. Who
+    // sets a huge capacity to mean "no limit" does not want the memory for it now.
+    map_.reserve(std::min(capacity + capacity / 4, most_reserved));
   }
 
   // ---- looking
@@ -220,11 +223,11 @@ class EntryTable {
     if (!std::exchange(node.second.trouble->parked, true)) ++parked_;
   }
 
-  /// Effect: ends the turn; what was kept goes back in front, oldest first.
+  /// Effect: ends the turn, once every entry of it was pinned and landed; what was kept goes back
+  /// in front, oldest first.
   void end_turn() noexcept {
-    waiting_.prepend(turn_);
     waiting_.prepend(kept_);
-    oldest_waiting_ = older(oldest_waiting_, std::exchange(oldest_in_turn_, no_stamp));
+    oldest_in_turn_ = no_stamp;  // what is still dirty was counted as waiting when it landed
     if (waiting_.empty()) oldest_waiting_ = no_stamp;
   }
 
@@ -325,6 +328,8 @@ class EntryTable {
     if (entry.holds_slot) release_slot(node);
     return entry.erased ? leave_as_tombstone(node) : Removed{};
   }
+
+  static constexpr std::size_t most_reserved = std::size_t{1} << 22;
 
   static Stamp older(Stamp a, Stamp b) noexcept {
     if (a == no_stamp) return b;

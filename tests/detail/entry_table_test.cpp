@@ -1,0 +1,343 @@
+#include "lazywriter/detail/entry_table.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lazywriter::detail {
+namespace {
+
+struct Row {
+  std::string name;
+  int value = 0;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Row&) {}
+};
+
+struct Numbered {
+  int number = 0;
+  std::string text;
+  int key() const { return number; }
+  void copy_key_data_from(const Numbered&) {}
+};
+
+// Long enough to lie on the heap, so that a dangling key shows under AddressSanitizer.
+std::string long_key(int i) {
+  return "a key that does not fit into the object " + std::to_string(i);
+}
+
+class EntryTableTest : public ::testing::Test {
+ protected:
+  using Table = EntryTable<Row>;
+  using Node = Table::Node;
+
+  static std::size_t hash(std::string_view key) { return key_hash<std::string>{}(key); }
+  Node* find(std::string_view key) {
+    return table_.find(KeyProbe<std::string_view>{hash(key), key});
+  }
+  Node& clean(const std::string& key, int value = 1) {
+    return table_.insert_item(hash(key), Row{key, value});
+  }
+  Node& dirty(const std::string& key, Stamp stamp = 10) {
+    Node& node = clean(key);
+    table_.grant_slot(node);
+    table_.mark_written(node, stamp);
+    return node;
+  }
+  void put(const std::string& key, int value, Stamp stamp) {
+    Node& node = *find(key);
+    if (!node.second.holds_slot) table_.grant_slot(node);
+    Row row{key, value};
+    table_.replace_item(node, row);
+    table_.mark_written(node, stamp);
+  }
+  Node& in_flight(const std::string& key, Stamp stamp = 10) {
+    Node& node = dirty(key, stamp);
+    table_.begin_turn();
+    EXPECT_EQ(table_.pin_next(), &node);
+    EXPECT_EQ(Table::take(node), stamp);
+    return node;
+  }
+  /// The next of a turn over everything dirty, without changing anything for good.
+  std::vector<std::string> dirty_order() {
+    std::vector<std::string> keys;
+    std::vector<Node*> nodes;
+    table_.begin_turn();
+    while (Node* const node = table_.pin_next())
+      nodes.push_back(node);
+    for (Node* const node : nodes) {
+      keys.push_back(Table::key_of(*node));
+      table_.land(*node, Place::front);
+    }
+    table_.end_turn();
+    return keys;
+  }
+  void expect_counts(std::size_t visible, std::size_t clean, std::size_t slots,
+                     std::size_t parked = 0, std::size_t in_flight = 0) {
+    EXPECT_EQ(table_.visible(), visible);
+    EXPECT_EQ(table_.clean(), clean);
+    EXPECT_EQ(table_.slots(), slots);
+    EXPECT_EQ(table_.parked(), parked);
+    EXPECT_EQ(table_.in_flight(), in_flight);
+  }
+
+  Table table_{0};
+};
+
+TEST_F(EntryTableTest, FindsWhatWasInserted) {
+  clean(long_key(1), 7);
+  ASSERT_NE(find(long_key(1)), nullptr);
+  EXPECT_EQ(find(long_key(1))->second.content.item().value, 7);
+  EXPECT_EQ(find(long_key(2)), nullptr);
+  expect_counts(1, 1, 0);
+}
+
+TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
+  Node& node = clean(long_key(1));
+  for (int i = 0; i < 100; ++i)
+    clean(long_key(100 + i));  // rehashes
+  Row other{long_key(1), 2};
+  table_.replace_item(node, other);
+  EXPECT_EQ(other.value, 1)
+      << "the old item goes back to the caller, to be destroyed without the lock";
+  other.name.assign(other.name.size(), '-');
+  EXPECT_EQ(find(long_key(1)), &node);
+}
+
+TEST_F(EntryTableTest, AnEntryByValueOwnsItsKey) {
+  EntryTable<Numbered> table(0);
+  auto& node = table.insert_item(5, Numbered{5, "five"});
+  node.second.content.item().number = 6;
+  const int five = 5;
+  EXPECT_EQ(table.find(KeyProbe<const int&>{5, five}), &node);
+}
+
+TEST_F(EntryTableTest, DirtyEntriesWaitInTheOrderOfTheirFirstWrite) {
+  dirty("a", 10);
+  dirty("b", 11);
+  put("a", 2, 12);
+  expect_counts(2, 0, 2);
+  EXPECT_EQ(table_.oldest_unsaved(), 10);
+  EXPECT_EQ(dirty_order(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(dirty_order(), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(EntryTableTest, CommittedAndNotWrittenIsClean) {
+  Node& node = in_flight("a");
+  expect_counts(1, 0, 1, 0, 1);
+  EXPECT_TRUE(table_.land(node, Place::back).empty());
+  table_.end_turn();
+  expect_counts(1, 1, 0);
+  EXPECT_EQ(table_.oldest_unsaved(), no_stamp);
+  EXPECT_TRUE(dirty_order().empty());
+}
+
+TEST_F(EntryTableTest, WrittenInFlightStaysDirtyWithTheTimeOfThatWrite) {
+  Node& node = in_flight("a", 10);
+  put("a", 2, 20);
+  table_.land(node, Place::back);
+  table_.end_turn();
+  expect_counts(1, 0, 1);
+  EXPECT_EQ(table_.oldest_unsaved(), 20);
+  EXPECT_EQ(dirty_order(), std::vector<std::string>{"a"});
+}
+
+TEST_F(EntryTableTest, AFailedAttemptLeavesTheEntryAsUnsavedAsBefore) {
+  Node& node = in_flight("a", 10);
+  put("a", 2, 20);
+  Table::give_back(node, 10);
+  EXPECT_FALSE(node.second.failed) << "it was an older version that failed";
+  table_.land(node, Place::front);
+  table_.end_turn();
+  EXPECT_EQ(table_.oldest_unsaved(), 10);
+
+  table_.begin_turn();
+  table_.pin_next();
+  Table::give_back(node, Table::take(node));
+  EXPECT_TRUE(node.second.failed);
+  table_.land(node, Place::front);
+  table_.end_turn();
+  expect_counts(1, 0, 1);
+}
+
+TEST_F(EntryTableTest, WhatIsKeptComesBeforeWhatWasWrittenMeanwhileAndWhatIsSentBackAfter) {
+  Node& a = dirty("a", 10);
+  Node& b = dirty("b", 11);
+  table_.begin_turn();
+  table_.pin_next();
+  table_.pin_next();
+  dirty("c", 12);
+  table_.land(a, Place::back);
+  table_.land(b, Place::front);
+  table_.end_turn();
+  EXPECT_EQ(dirty_order(), (std::vector<std::string>{"b", "c", "a"}));
+  EXPECT_EQ(table_.oldest_unsaved(), 10);
+}
+
+TEST_F(EntryTableTest, TheAgeOfTheOldestDoesNotOutliveIt) {
+  Node& a = in_flight("a", 10);
+  dirty("b", 20);
+  EXPECT_EQ(table_.oldest_unsaved(), 10);
+  table_.land(a, Place::back);
+  table_.end_turn();
+  EXPECT_EQ(table_.oldest_unsaved(), 20);
+}
+
+TEST_F(EntryTableTest, ATombstoneIsInvisibleAndLeavesOnceCommitted) {
+  Node& node = dirty(long_key(1));
+  table_.hide_item(node);
+  table_.mark_written(node, 11);
+  EXPECT_EQ(find(long_key(1)), &node);
+  expect_counts(0, 0, 1);
+  table_.begin_turn();
+  ASSERT_EQ(table_.pin_next(), &node);
+  Table::take(node);
+  EXPECT_FALSE(table_.land(node, Place::back).empty());
+  table_.end_turn();
+  EXPECT_EQ(find(long_key(1)), nullptr);
+  expect_counts(0, 0, 0);
+}
+
+TEST_F(EntryTableTest, ATombstoneOfAnUnknownKeyOwnsTheKeyAndCanComeToLife) {
+  Node& node = table_.insert_tombstone(hash(long_key(1)), long_key(1));
+  table_.grant_slot(node);
+  table_.mark_written(node, 10);
+  EXPECT_EQ(find(long_key(1)), &node);
+  expect_counts(0, 0, 1);
+  put(long_key(1), 5, 11);
+  EXPECT_EQ(find(long_key(1))->second.content.item().value, 5);
+  expect_counts(1, 0, 1);
+}
+
+TEST_F(EntryTableTest, ParkedEntriesWaitOutsideOfTheListUntilTheyAreWrittenOrRetried) {
+  Node& node = in_flight("a", 10);
+  Table::give_back(node, 10);
+  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  table_.mark_parked(node);
+  table_.land(node, Place::back);
+  table_.end_turn();
+  expect_counts(1, 0, 1, 1);
+  EXPECT_TRUE(dirty_order().empty());
+  EXPECT_EQ(table_.oldest_unsaved(), no_stamp);
+
+  EXPECT_TRUE(table_.unpark(node));
+  EXPECT_FALSE(table_.unpark(node));
+  expect_counts(1, 0, 1);
+  EXPECT_EQ(dirty_order(), std::vector<std::string>{"a"});
+}
+
+TEST_F(EntryTableTest, AWriteReleasesAParkedEntry) {
+  Node& node = in_flight("a", 10);
+  Table::give_back(node, 10);
+  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  table_.mark_parked(node);
+  table_.land(node, Place::back);
+  table_.end_turn();
+  put("a", 2, 20);
+  expect_counts(1, 0, 1);
+  EXPECT_EQ(dirty_order(), std::vector<std::string>{"a"});
+  EXPECT_EQ(table_.oldest_unsaved(), 20);
+}
+
+TEST_F(EntryTableTest, AForgottenParkedEntryLeaves) {
+  Node& node = in_flight("a", 10);
+  Table::give_back(node, 10);
+  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  table_.mark_parked(node);
+  table_.land(node, Place::back);
+  table_.end_turn();
+  EXPECT_FALSE(table_.forget_parked(node).empty());
+  EXPECT_EQ(find("a"), nullptr);
+  expect_counts(0, 0, 0);
+}
+
+TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
+  Node& node = dirty(long_key(1), 10);
+  node.second.content.item().name = long_key(2);
+  auto trouble = std::make_unique<Trouble<std::string>>();
+  trouble->displaced_key = long_key(1);
+  table_.park_displaced(node, std::move(trouble), 11);
+  EXPECT_EQ(find(long_key(1)), &node);
+  EXPECT_EQ(find(long_key(2)), nullptr);
+  expect_counts(1, 0, 1, 1);
+  EXPECT_TRUE(dirty_order().empty());
+  EXPECT_FALSE(table_.unpark(node)) << "it would be saved under another key";
+
+  table_.hide_item(node);
+  table_.mark_written(node, 12);
+  EXPECT_EQ(find(long_key(1)), &node);
+  expect_counts(0, 0, 1);
+  EXPECT_EQ(dirty_order(), std::vector<std::string>{long_key(1)});
+}
+
+TEST_F(EntryTableTest, DiscardingMakesDirtyCleanAndForgetsTombstones) {
+  dirty("a");
+  Node& b = dirty("b");
+  table_.hide_item(b);
+  clean("c");
+  std::size_t left = 0;
+  EXPECT_EQ(
+      table_.discard_dirty([&](Table::Removed&& removed) { left += removed.empty() ? 0U : 1U; }),
+      2U);
+  EXPECT_EQ(left, 1U);
+  expect_counts(2, 2, 0);
+  EXPECT_TRUE(dirty_order().empty());
+  EXPECT_EQ(table_.oldest_unsaved(), no_stamp);
+}
+
+TEST_F(EntryTableTest, ADiscardInFlightIsHonouredWhenItLands) {
+  Node& node = in_flight("a", 10);
+  EXPECT_EQ(table_.discard_dirty([](Table::Removed&&) {}), 1U);
+  EXPECT_EQ(find("a"), &node) << "the flusher still points to it";
+  expect_counts(1, 0, 0, 0, 1);
+  Table::give_back(node, 10);
+  table_.land(node, Place::front);
+  table_.end_turn();
+  expect_counts(1, 1, 0);
+}
+
+TEST_F(EntryTableTest, AWriteAfterADiscardInFlightSurvivesTheFailure) {
+  Node& node = in_flight("a", 10);
+  table_.discard_dirty([](Table::Removed&&) {});
+  put("a", 2, 20);
+  Table::give_back(node, 10);
+  EXPECT_EQ(node.second.unsaved_since, 20);
+  // Taken again in the same pass, and failed again: the mark of the old discard must not eat the
+  // write.
+  Table::give_back(node, Table::take(node));
+  table_.land(node, Place::front);
+  table_.end_turn();
+  EXPECT_EQ(node.second.unsaved_since, 20);
+  expect_counts(1, 0, 1);
+}
+
+TEST_F(EntryTableTest, OnlyCleanEntriesAreEvicted) {
+  EntryTable<Row> table(1);
+  auto& pinned = table.insert_item(hash("pinned"), Row{"pinned", 1});
+  table.grant_slot(pinned);
+  table.mark_written(pinned, 1);
+  table.insert_item(hash("clean"), Row{"clean", 1});
+  std::size_t budget = 64;
+  EXPECT_FALSE(table.evict(budget).empty());
+  EXPECT_TRUE(table.evict(budget).empty());
+  EXPECT_EQ(table.visible(), 1U);
+  EXPECT_EQ(table.clean(), 0U);
+}
+
+TEST_F(EntryTableTest, RemoveCleanLeavesWhatIsUnsaved) {
+  clean("a");
+  Node& c = in_flight("c", 9);
+  dirty("b");
+  std::size_t buried = 0;
+  EXPECT_EQ(table_.remove_clean([&](Table::Removed&&) { ++buried; }), 1U);
+  EXPECT_EQ(buried, 1U);
+  EXPECT_EQ(find("a"), nullptr);
+  EXPECT_EQ(find("c"), &c);
+}
+
+}  // namespace
+}  // namespace lazywriter::detail

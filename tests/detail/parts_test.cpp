@@ -1,0 +1,180 @@
+// The small parts of detail/: backoff, call scope, mutex, slot budget, stamp clock, flush token,
+// log.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/detail/backoff.hpp"
+#include "lazywriter/detail/call_scope.hpp"
+#include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/key_text.hpp"
+#include "lazywriter/detail/mutex.hpp"
+#include "lazywriter/detail/slot_budget.hpp"
+#include "lazywriter/detail/stamp_clock.hpp"
+#include "lazywriter/detail/store_monitor.hpp"
+
+namespace lazywriter::detail {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(BackoffTest, DoublesWithJitterUpToTheMost) {
+  Backoff backoff(milliseconds{100}, milliseconds{1'000});
+  EXPECT_EQ(backoff.after(0).count(), 0);
+  const std::vector<int> whole{100, 200, 400, 800, 1'000, 1'000};
+  for (unsigned failures = 1; failures <= whole.size(); ++failures) {
+    for (int i = 0; i < 50; ++i) {
+      const auto wait = backoff.after(failures);
+      EXPECT_GE(wait, milliseconds{whole[failures - 1]} / 2);
+      EXPECT_LE(wait, milliseconds{whole[failures - 1]});
+    }
+  }
+  EXPECT_LE(backoff.after(4'000'000'000U), milliseconds{1'000});
+}
+
+TEST(BackoffTest, NoBackoffIsAllowed) {
+  Backoff none(milliseconds{0}, milliseconds{0});
+  EXPECT_EQ(none.after(7).count(), 0);
+}
+
+TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {
+  int a = 0;
+  int b = 0;
+  EXPECT_FALSE(VisitorScope::active(&a));
+  {
+    const VisitorScope outer(&a);
+    const AdapterScope inner(&b);
+    EXPECT_TRUE(VisitorScope::active(&a));
+    EXPECT_FALSE(VisitorScope::active(&b));
+    EXPECT_TRUE(AdapterScope::active(&b));
+    bool elsewhere = true;
+    std::thread([&] { elsewhere = VisitorScope::active(&a); }).join();
+    EXPECT_FALSE(elsewhere);
+  }
+  EXPECT_FALSE(VisitorScope::active(&a));
+}
+
+TEST(MutexTest, ExcludesAndWakesWhoSleeps) {
+  Mutex mutex;
+  int shared = 0;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20'000; ++i) {
+        const MutexLock lock(mutex);
+        if (++shared % 5'000 == 0) std::this_thread::yield();  // sometimes held while not running
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(shared, 80'000);
+}
+
+TEST(SlotBudgetTest, IsExactWhateverCreditsAreDrawn) {
+  SlotBudget budget(10, 1);
+  EXPECT_FALSE(budget.unlimited());
+  EXPECT_EQ(budget.take(4), 4U);
+  EXPECT_EQ(budget.take(100), 6U);
+  EXPECT_EQ(budget.take(1), 0U);
+  budget.give(2);
+  EXPECT_EQ(budget.take(3), 2U);
+}
+
+TEST(SlotBudgetTest, AWaiterIsWokenByASlot) {
+  SlotBudget budget(1, 1);
+  ASSERT_EQ(budget.take(1), 1U);
+  EXPECT_FALSE(budget.wanted());
+  SlotBudget::Waiter waiter(budget);
+  EXPECT_TRUE(budget.wanted());
+  EXPECT_FALSE(waiter.wait_until(Clock::now(), [] { return false; }));
+  EXPECT_TRUE(waiter.wait_until(Clock::now(), [] { return true; }));
+  std::thread giver([&] { budget.give(1); });
+  EXPECT_TRUE(waiter.wait_until(Clock::time_point::max(), [] { return false; }));
+  giver.join();
+  EXPECT_EQ(budget.take(1), 1U);
+}
+
+TEST(StampClockTest, EveryTickIsNewAndKeepsTime) {
+  StampClock clock;
+  EXPECT_NE(clock.now(), no_stamp);
+  const Stamp first = clock.now();
+  EXPECT_EQ(clock.tick(), first);
+  EXPECT_GT(clock.now(), first);
+  const Stamp second = clock.tick();
+  EXPECT_GT(clock.now(), second);
+  EXPECT_GE(StampClock::age(first), std::chrono::nanoseconds{0});
+}
+
+TEST(FlushTokenTest, HasOneHolderAndAWaitThatEnds) {
+  FlushToken token;
+  {
+    const FlushToken::Hold first(token, std::nullopt);
+    EXPECT_TRUE(first);
+    const FlushToken::Hold second(token, Clock::now());
+    EXPECT_FALSE(second);
+  }
+  const FlushToken::Hold third(token, Clock::now());
+  EXPECT_TRUE(third);
+}
+
+TEST(KeyTextTest, WritesWhatPeopleUseAsKeys) {
+  EXPECT_EQ(key_text(std::string("ann")), "\"ann\"");
+  EXPECT_EQ(key_text(-7), "-7");
+  EXPECT_EQ(key_text(std::tuple{1, std::string("x")}), "(1, \"x\")");
+  EXPECT_EQ(key_text(std::pair{2U, 3L}), "(2, 3)");
+  struct Opaque {};
+  EXPECT_EQ(key_text(Opaque{}), "(a key without a text form)");
+}
+
+struct Log {
+  std::vector<std::string> lines;
+  void info(std::string_view text) { lines.push_back("info " + std::string(text)); }
+  void warn(std::string_view text) { lines.push_back("warn " + std::string(text)); }
+};
+
+TEST(StoreMonitorTest, TellsEachChangeOnce) {
+  Log log;
+  StoreMonitor<Log> monitor(log, 100);
+  monitor.recovered();
+  EXPECT_TRUE(log.lines.empty());
+  monitor.failed("process 12 is in the way");
+  monitor.failed("process 345 is in the way");
+  EXPECT_EQ(log.lines.size(), 1U);
+  monitor.failed("disk full");
+  EXPECT_EQ(log.lines.size(), 2U);
+  monitor.recovered();
+  monitor.recovered();
+  ASSERT_EQ(log.lines.size(), 3U);
+  EXPECT_EQ(log.lines[2].substr(0, 4), "info");
+}
+
+TEST(StoreMonitorTest, WarnsOfABacklogOnceUntilItIsGone) {
+  Log log;
+  StoreMonitor<Log> monitor(log, 100);
+  monitor.backlog(50);
+  EXPECT_TRUE(log.lines.empty());
+  monitor.backlog(51);
+  monitor.backlog(90);
+  monitor.backlog(40);
+  EXPECT_EQ(log.lines.size(), 1U);
+  monitor.backlog(24);
+  monitor.backlog(51);
+  EXPECT_EQ(log.lines.size(), 3U);
+}
+
+TEST(SameErrorTest, IgnoresNumbersOnly) {
+  EXPECT_TRUE(same_error("", ""));
+  EXPECT_TRUE(same_error("pid 1 of 22", "pid 333 of 4"));
+  EXPECT_FALSE(same_error("pid 1", "pid x"));
+  EXPECT_FALSE(same_error("pid 1", "pid 1 "));
+}
+
+}  // namespace
+}  // namespace lazywriter::detail
