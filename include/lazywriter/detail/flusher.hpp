@@ -14,29 +14,18 @@
 #include <vector>
 
 #include "lazywriter/cache_config.hpp"
-#include "lazywriter/cache_stats.hpp"
 #include "lazywriter/detail/backoff.hpp"
 #include "lazywriter/detail/flush_batch.hpp"
+#include "lazywriter/detail/flush_meter.hpp"
 #include "lazywriter/detail/flush_token.hpp"
 #include "lazywriter/detail/key_text.hpp"
+#include "lazywriter/detail/retry_policy.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 #include "lazywriter/detail/store_monitor.hpp"
 #include "lazywriter/flush_result.hpp"
 
 namespace lazywriter::detail {
-
-/// What the flusher counted; see CacheStats.
-struct FlushCounters {
-  std::uint64_t flushed_items = 0;
-  std::uint64_t flushed_erases = 0;
-  std::uint64_t failed_items = 0;
-  std::uint64_t transactions = 0;
-  std::uint64_t failed_transactions = 0;
-  std::uint64_t retries = 0;
-  std::uint64_t parkings = 0;
-  DurationHistogram duration;
-};
 
 /// Writes what is dirty. Everything below `token` is remembered between passes and guarded by it.
 template <class Item, class ReaderWriter>
@@ -50,8 +39,7 @@ class Flusher {
         config_(config),
         batch_(shards, gate),
         monitor_(gate, config.max_dirty),
-        backoff_(config.retry_backoff_min, config.retry_backoff_max),
-        batch_limit_(config.max_batch) {}
+        retry_(config) {}
 
   /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
   FlushResult flush_once(const Deadline& deadline) noexcept {
@@ -81,14 +69,14 @@ class Flusher {
   Clock::time_point run_loop_pass() noexcept {
     const Clock::time_point started = Clock::now();
     const FlushToken::Hold token(token_, std::nullopt);
-    if (Clock::now() < not_before_) return not_before_;
+    if (Clock::now() < retry_.not_before()) return retry_.not_before();
     if (halted_.load()) return Clock::time_point::max();
     FlushResult ignored;
     Pass pass{
         .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
     run(pass);
     const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
-    return std::max(not_before_, std::min(by_interval, pass.next_due));
+    return std::max(retry_.not_before(), std::min(by_interval, pass.next_due));
   }
 
   /// Effect: no transaction begins from now on; passes under way end as soon as the call under way
@@ -101,10 +89,7 @@ class Flusher {
     return static_cast<bool>(FlushToken::Hold(token_, deadline));
   }
 
-  [[nodiscard]] FlushCounters counters() const noexcept {
-    const MutexLock lock(counters_mutex_);
-    return counters_;
-  }
+  [[nodiscard]] FlushCounters counters() const noexcept { return meter_.counters(); }
 
  private:
   using Part = Shard<Item>;
@@ -169,12 +154,9 @@ class Flusher {
     pins_.clear();
     suspects_.clear();
     end_turn(pass);
-    settle_backoff(pass);
+    retry_.pass_ended(pass.failed, pass.committed);
     report(pass);
-    if (pass.wrote) {
-      const MutexLock lock(counters_mutex_);
-      counters_.duration.record(Clock::now() - started);
-    }
+    if (pass.wrote) meter_.pass_took(Clock::now() - started);
   }
 
   // ---- the main part: everything once, in batches
@@ -182,7 +164,7 @@ class Flusher {
   void write_turn(Pass& pass) {
     for (const auto& shard : shards_) {
       while (!over(pass) && pin_some(pass, *shard)) {
-        if (pins_.size() >= batch_limit_) write_pins(pass);
+        if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
       }
     }
     write_pins(pass);
@@ -190,7 +172,7 @@ class Flusher {
 
   /// Effect: pins the next entries of a shard's turn. Returns: whether there may be more.
   bool pin_some(Pass& pass, Part& shard) {
-    const std::size_t room = std::min(entries_per_hold, batch_limit_ - pins_.size());
+    const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
     grow(pins_, room);
     grow(suspects_, room);
     const Clock::time_point now = Clock::now();
@@ -204,7 +186,7 @@ class Flusher {
         pins_.push_back(pin);
         continue;
       }
-      const bool alone = trouble->alone_since == recoveries_;
+      const bool alone = retry_.is_loner(*trouble);
       pass.loner_waits |= alone;
       if (pass.only_due && trouble->retry_at > now) {
         pass.next_due = std::min(pass.next_due, trouble->retry_at);
@@ -246,8 +228,8 @@ class Flusher {
         }
         return;
       case Outcome::transient:
-        if (attempt.entries == 1) return set_apart(pass, pins, attempt.verdict.error);
-        batch_limit_ = std::max<std::size_t>(1, attempt.entries / 2);
+        if (attempt.entries == 1) return set_apart(pass, pins, std::move(attempt.verdict.error));
+        retry_.batch_failed(attempt.entries);
         return land_all(pass, pins);
       case Outcome::unavailable:
         return land_all(pass, pins);
@@ -275,7 +257,9 @@ class Flusher {
         auto attempt = attempt_write(pass, alone);
         suspect.error = std::move(attempt.verdict.error);
         progress |= attempt.verdict.outcome == Outcome::committed && attempt.entries != 0;
-        if (attempt.verdict.outcome == Outcome::transient) set_apart(pass, alone, suspect.error);
+        if (attempt.verdict.outcome == Outcome::transient) {
+          set_apart(pass, alone, std::move(suspect.error));
+        }
       }
       std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
     }
@@ -290,15 +274,11 @@ class Flusher {
       shard.mutex.assert_held();
       auto* const trouble = trouble_of(*pin.node);
       if (trouble != nullptr) {
-        const Clock::time_point now = Clock::now();
-        if (trouble->rejections++ == 0) trouble->first_rejected = now;
-        trouble->error = std::move(suspect.error);
-        trouble->retry_at = now + backoff_.after(trouble->rejections);
-        pass.next_due = std::min(pass.next_due, trouble->retry_at);
-        if (trouble->rejections >= config_.park_after &&
-            now - trouble->first_rejected >= backoff_.most()) {
+        if (retry_.rejected(*trouble, std::move(suspect.error))) {
           shard.table.mark_parked(*pin.node);
           note_parked(pass, *pin.node);
+        } else {
+          pass.next_due = std::min(pass.next_due, trouble->retry_at);
         }
       }
       land(pass, pin, Place::back);
@@ -310,73 +290,62 @@ class Flusher {
   auto attempt_write(Pass& pass, Pins pins) noexcept {
     auto attempt = batch_.write(
         pins, [&](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); },
-        [&](Pin<Item>& pin, std::string error) noexcept {
+        [&](Pin<Item>& pin, std::string&& error) noexcept {
+          note_error(pass, error);
           set_own_pace(pass, pin, std::move(error));
         });
     if (attempt.entries == 0) return attempt;
     pass.wrote = true;
-    if (attempt.was_alone && attempt.verdict.outcome == Outcome::committed) ++recoveries_;
-    count(pass, attempt);
     if (attempt.verdict.outcome == Outcome::committed) {
+      meter_.committed(attempt.saved, attempt.erased, attempt.retried);
+      pass.result.written += attempt.saved;
+      pass.result.erased += attempt.erased;
       pass.committed = true;
       pass.transient_in_a_row = 0;
+      if (attempt.was_alone) retry_.loner_recovered();
     } else {
-      fail(pass, attempt.verdict);
+      meter_.failed(attempt.entries, attempt.retried);
+      fail(pass, attempt.verdict, attempt.was_alone);
     }
     return attempt;
   }
 
-  void fail(Pass& pass, const Verdict& verdict) noexcept {
+  static void note_error(Pass& pass, const std::string& error) noexcept {
     try {
-      pass.result.error = verdict.error;
-      if (verdict.outcome == Outcome::rejected) return;
-      pass.failed = true;
-      ++pass.transient_in_a_row;
-      // One bad batch does not hold up the others; two in a row look like a store that is down.
-      pass.over |= verdict.outcome == Outcome::unavailable || pass.transient_in_a_row >= 2;
-      monitor_.failed(verdict.error);
-    } catch (...) {
-      pass.over = true;  // no memory left even for the text
+      pass.result.error = error;
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for the text; the counts tell
     }
   }
 
-  template <class Attempt>
-  void count(Pass& pass, const Attempt& attempt) noexcept {
-    const bool committed = attempt.verdict.outcome == Outcome::committed;
-    if (committed) {
-      pass.result.written += attempt.saved;
-      pass.result.erased += attempt.erased;
-    }
-    const MutexLock lock(counters_mutex_);
-    ++counters_.transactions;
-    counters_.retries += attempt.retried;
-    if (committed) {
-      counters_.flushed_items += attempt.saved;
-      counters_.flushed_erases += attempt.erased;
-    } else {
-      ++counters_.failed_transactions;
-      counters_.failed_items += attempt.entries;
+  /// `known`: the entry has its own pace; its failure must not slow down the others.
+  void fail(Pass& pass, const Verdict& verdict, bool known = false) noexcept {
+    note_error(pass, verdict.error);
+    if (verdict.outcome == Outcome::rejected) return;
+    pass.failed |= !known || verdict.outcome == Outcome::unavailable;
+    ++pass.transient_in_a_row;
+    // One bad batch does not hold up the others; two in a row look like a store that is down.
+    pass.over |= verdict.outcome == Outcome::unavailable || pass.transient_in_a_row >= 2;
+    try {
+      monitor_.failed(verdict.error);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
     }
   }
 
   /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
-  /// alone until one like it succeeds.
-  void set_apart(Pass& pass, Pins pins, const std::string& error) noexcept {
-    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, error); });
+  /// alone until one like it succeeds. `pins`: that entry, and perhaps landed ones.
+  void set_apart(Pass& pass, Pins pins, std::string&& error) noexcept {
+    batch_.for_each_hold(pins,
+                         [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, std::move(error)); });
     pass.loner_waits = true;
   }
 
   /// Under the shard's lock.
-  void set_own_pace(Pass& pass, Pin<Item>& pin, std::string error) noexcept {
+  void set_own_pace(Pass& pass, Pin<Item>& pin, std::string&& error) noexcept {
     auto* const trouble = trouble_of(*pin.node);
     if (trouble != nullptr) {
-      ++trouble->failures;
-      trouble->alone_since = recoveries_;
-      trouble->retry_at = Clock::now() + backoff_.after(trouble->failures);
+      retry_.failed_alone(*trouble, std::move(error));
       pass.next_due = std::min(pass.next_due, trouble->retry_at);
-      trouble->error = error;
     }
-    pass.result.error = std::move(error);
     land(pass, pin, Place::back);
   }
 
@@ -416,8 +385,7 @@ class Flusher {
       pass.newly_parked.emplace_back(key_text(Table::key_of(node)), node.second.trouble->error);
     } catch (...) {  // NOLINT(bugprone-empty-catch): parked() still tells
     }
-    const MutexLock lock(counters_mutex_);
-    ++counters_.parkings;
+    meter_.parked();
   }
 
   // ---- the end of a pass
@@ -436,19 +404,6 @@ class Flusher {
         }
         if (!more) shard->table.end_turn();
       }
-    }
-  }
-
-  void settle_backoff(const Pass& pass) noexcept {
-    if (pass.failed) {
-      failures_ = pass.committed ? 1 : failures_ + 1;
-      not_before_ = Clock::now() + backoff_.after(failures_);
-    } else if (pass.committed) {
-      failures_ = 0;
-      not_before_ = {};
-      batch_limit_ =
-          std::min(config_.max_batch,
-                   batch_limit_ > config_.max_batch / 2 ? config_.max_batch : batch_limit_ * 2);
     }
   }
 
@@ -482,25 +437,16 @@ class Flusher {
   std::atomic<bool> halted_{false};
 
   FlushToken token_;
-  // Everything from here to counters_mutex_ belongs to the holder of token_.
+  // Everything from here to meter_ belongs to the holder of token_.
   FlushBatchType batch_;
   StoreMonitor<Gate> monitor_;
-  Backoff backoff_;
-  /// The next batches are no larger: half of what failed last, growing again as passes go through.
-  std::size_t batch_limit_;
-  /// Failed passes in a row, for the backoff.
-  unsigned failures_ = 0;
-  /// The loop does not write before then; flush() does.
-  Clock::time_point not_before_{};
-  /// Grows when an entry that was tried alone succeeds: then the others join batches again.
-  std::uint64_t recoveries_ = 1;
+  RetryPolicy retry_;
   /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
   /// passes.
   std::vector<Pin<Item>> pins_;
   std::vector<Suspect> suspects_;
 
-  mutable Mutex counters_mutex_;
-  FlushCounters counters_ LAZYWRITER_GUARDED_BY(counters_mutex_);
+  FlushMeter meter_;
 };
 
 }  // namespace lazywriter::detail
