@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -105,6 +106,21 @@ class EntryContent {
   [[nodiscard]] Item& item() noexcept { return *std::get_if<Item>(&content_); }
   [[nodiscard]] const Item& item() const noexcept { return *std::get_if<Item>(&content_); }
   void set_item(Item&& item) noexcept { content_.template emplace<Item>(std::move(item)); }
+  /// Effect: swaps the item with one of the same key. A key string inside the item stays where it
+  /// is: its characters lie next to the node, where the next look-up finds them warm, and equal
+  /// strings may be swapped unnoticed.
+  void swap_item(Item& other) noexcept {
+    Item& mine = item();
+    std::swap(mine, other);
+    if constexpr (std::is_same_v<Key, std::string>) {
+      const Key* const mine_key = &mine.key();
+      const Key* const other_key = &other.key();
+      // Only a part of the item itself is known not to be a constant that others share.
+      if (is_part(mine, mine_key) && is_part(other, other_key)) {
+        const_cast<Key*>(mine_key)->swap(*const_cast<Key*>(other_key));  // NOLINT
+      }
+    }
+  }
   void set_key(const Key& key) { content_.template emplace<Key>(key); }
   void set_key(Key&& key) noexcept { content_.template emplace<Key>(std::move(key)); }
   /// Where the key lies now.
@@ -113,6 +129,13 @@ class EntryContent {
   }
 
  private:
+  static bool is_part(const Item& item, const Key* key) noexcept {
+    const auto* const first = reinterpret_cast<const std::byte*>(&item);  // NOLINT
+    const auto* const at = reinterpret_cast<const std::byte*>(key);       // NOLINT
+    const std::less_equal<> not_after;
+    return not_after(first, at) && not_after(at + sizeof(Key), first + sizeof(Item));
+  }
+
   std::variant<std::monostate, Item, Key> content_;
 };
 
@@ -128,6 +151,7 @@ class EntryContent<Item, false> {
   [[nodiscard]] Item& item() noexcept { return *item_; }
   [[nodiscard]] const Item& item() const noexcept { return *item_; }
   void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
+  void swap_item(Item& other) noexcept { std::swap(item(), other); }
   void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
   [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
 

@@ -103,7 +103,7 @@ class EntryTable {
   void replace_item(Node& node, Item& item) noexcept {
     Entry<Item>& entry = node.second;
     if (entry.content.has_item()) {
-      std::swap(entry.content.item(), item);
+      entry.content.swap_item(item);
     } else {
       entry.content.set_item(std::move(item));
     }
