@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -66,12 +65,19 @@ inline constexpr std::array<StatsField, 4> stats_gauges{{
     {"parked", "Entries the store rejects.", [](auto& s) { return std::uint64_t{s.parked}; }},
 }};
 
-// Numbers the same in every locale.
-template <class Number>
-  requires std::integral<Number> || std::floating_point<Number>
-void append_number(std::string& text, Number number) {
-  std::array<char, 32> digits;
+// Numbers the same in every locale, without exponents.
+inline void append_number(std::string& text, std::uint64_t number) {
+  std::array<char, 24> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  text.append(digits.data(), end);
+}
+
+// For times of at least a nanosecond and ratios: digits enough to read the same number back.
+inline void append_number(std::string& text, double number) {
+  std::array<char, 64> digits;
+  const auto end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), number, std::chars_format::fixed)
+          .ptr;
   text.append(digits.data(), end);
 }
 
