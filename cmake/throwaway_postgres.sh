@@ -82,9 +82,10 @@ as_server() {  # runs a command as the server's user, in the directory, without 
 
 # ---------------------------------------------------------------------------------------------------
 # From here on everything is undone by the guardian.
-directory= child= signal= guarded=
+directory= guarded= child= signal= repeat_at= kill_at=
 finish() {
   local status=$?
+  [[ $BASHPID == $$ ]] || exit "$status"  # a subshell that a signal met before it forgot our traps
   trap '' INT TERM HUP
   if [[ -n $guarded ]]; then
     exec 9>&-
@@ -99,6 +100,7 @@ finish() {
   exit "$status"
 }
 on_signal() {
+  [[ $BASHPID == $$ ]] || exit 1
   if [[ -z $child ]]; then
     signal=$1
     exit 1
@@ -108,14 +110,23 @@ on_signal() {
     return
   fi
   signal=$1
-  # The terminal sends SIGINT to the command as well, so give that one time before it is repeated.
-  local before_repeat=0
-  [[ $1 == INT ]] && before_repeat=5
-  local pid=$child
-  {
-    sleep "$before_repeat" && kill -s "$1" "$pid" && sleep 20 && kill -KILL "$pid"
-  } >/dev/null 2>&1 8<&- 9>&- &
-  reminder=$!
+  # The terminal sends SIGINT to the command as well: give that one time before it is repeated.
+  if [[ $1 == INT ]]; then
+    repeat_at=$((SECONDS + 5))
+  else
+    kill -s "$1" "$child" 2>/dev/null
+    kill_at=$((SECONDS + 20))
+  fi
+}
+alive() {  # is the process there, and more than a status to be fetched?
+  local line
+  while read -r line; do
+    if [[ $line == State:* ]]; then
+      [[ $line != *Z* ]]
+      return
+    fi
+  done 2>/dev/null <"/proc/$1/status"
+  return 1
 }
 trap finish EXIT
 for name in INT TERM HUP; do trap "on_signal $name" "$name"; done
@@ -294,15 +305,20 @@ export LAZYWRITER_PGCTL=$directory/pgctl
 # A background job of a shell has SIGINT ignored and no standard input: give it both back.
 env --default-signal=INT,QUIT -- "$@" <&0 8<&- 9>&- &
 child=$!
-reminder=
-while :; do
+wait "$child"
+status=$?
+if [[ -n $signal ]]; then
+  # wait was interrupted. From here on nothing may take for ever.
+  while alive "$child"; do
+    if [[ -n $repeat_at && $SECONDS -ge $repeat_at ]]; then
+      kill -s "$signal" "$child" 2>/dev/null
+      repeat_at= kill_at=$((SECONDS + 20))
+    elif [[ -n $kill_at && $SECONDS -ge $kill_at ]]; then
+      kill -KILL "$child" 2>/dev/null
+    fi
+    sleep 0.05
+  done
   wait "$child"
   status=$?
-  # wait also returns when a trapped signal came
-  [[ $status -gt 128 && -n $(sed -n 's/^State:[[:space:]]*\([^Z]\).*/\1/p' "/proc/$child/status" 2>/dev/null) ]] || break
-done
-if [[ -n $reminder ]]; then
-  kill "$reminder" 2>/dev/null
-  wait "$reminder" 2>/dev/null
 fi
 exit "$status"
