@@ -12,6 +12,7 @@
 #include "lazywriter/detail/dirty_list.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/lookaside_index.hpp"
 
 namespace lazywriter::detail {
 
@@ -34,7 +35,9 @@ class EntryTable {
   explicit EntryTable(std::size_t capacity) : policy_(capacity) {
     // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert. Who
     // sets a huge capacity to mean "no limit" does not want the memory for it now.
-    map_.reserve(std::min(capacity + capacity / 4, most_reserved));
+    const std::size_t expected = std::min(capacity + capacity / 4, most_reserved);
+    map_.reserve(expected);
+    index_.reserve(expected);
   }
 
   // ---- looking
@@ -42,6 +45,9 @@ class EntryTable {
   /// Throws: what comparing keys throws.
   template <class View>
   Node* find(const KeyProbe<View>& probe) {
+    const auto is_it = [&](const Node& node) { return KeyRefEqual{}(node.first, probe); };
+    if (Node* const node = index_.find(probe.hash, is_it); node != nullptr) [[likely]]
+      return node;
     const auto found = map_.find(probe);
     return found == map_.end() ? nullptr : &*found;
   }
@@ -89,7 +95,7 @@ class EntryTable {
     try {
       node.second.content.set_key(key);
     } catch (...) {
-      map_.erase(map_.find(node.first));
+      extract(node);
       throw;
     }
     node.first.key = node.second.content.key_address();
@@ -337,9 +343,16 @@ class EntryTable {
   }
 
   Node& emplace(std::size_t hash, const Key& key) {
-    return *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
-                         std::forward_as_tuple(key))
-                .first;
+    Node& node = *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
+                               std::forward_as_tuple(key))
+                      .first;
+    if (map_.size() > index_.capacity() && index_.reserve(2 * map_.size())) {
+      for (Node& each : map_)
+        index_.insert(each.first.hash, each);
+    } else {
+      index_.insert(hash, node);
+    }
+    return node;
   }
 
   static bool has_displaced_key(const Node& node) noexcept {
@@ -354,7 +367,10 @@ class EntryTable {
     return extract(node);
   }
 
-  Removed extract(Node& node) noexcept { return map_.extract(map_.find(node.first)); }
+  Removed extract(Node& node) noexcept {
+    index_.erase(node.first.hash, node);
+    return map_.extract(map_.find(node.first));
+  }
 
   void set_in_flight(Node& node, bool in_flight) noexcept {
     Entry<Item>& entry = node.second;
@@ -365,6 +381,8 @@ class EntryTable {
   }
 
   Map map_;
+  /// A hint to the nodes of map_; never holds one that left it.
+  LookasideIndex<Node> index_;
   Policy policy_;
   /// Written since the last turn began, or sent behind all others. Every dirty entry that is not in
   /// flight is linked in exactly one of the three lists; no other entry is linked.

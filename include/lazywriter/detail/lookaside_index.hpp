@@ -1,0 +1,110 @@
+// A short cut to the nodes of a std::unordered_map: most look-ups touch one cache line here and
+// then the node, instead of bucket, predecessor and a chain of nodes.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace lazywriter::detail {
+
+/// A hint, never the truth: a node that is not found here may be in the map, so a miss asks the
+/// map. It may hold only nodes that are in the map, whose addresses survive a rehash; whoever
+/// erases a node from the map erases it here. Knows no locks. Nothing throws: without memory it
+/// stays as small as it is.
+template <class Node>
+class LookasideIndex {
+ public:
+  /// Effect: makes room for `entries`; if that takes a larger index, it is empty then. Returns:
+  /// whether it was made larger.
+  bool reserve(std::size_t entries) noexcept {
+    return entries > capacity() && grow_to(std::bit_ceil(entries / entries_per_line + 1));
+  }
+
+  /// Returns: the node with that hash for which `is_it(node)` holds, if it is remembered; else
+  /// nullptr. Throws: what is_it throws.
+  template <class IsIt>
+  [[nodiscard]] Node* find(std::size_t hash, IsIt&& is_it) const {
+    if (lines_ == nullptr) return nullptr;
+    const std::uint64_t mixed = mix(hash);
+    const Slot tag = tag_of(mixed);
+    for (const Slot slot : lines_[mixed & mask_].slots) {
+      if ((slot & tag_bits) != tag || slot == empty) continue;
+      Node* const node = node_of(slot);
+      if (is_it(*node)) return node;
+    }
+    return nullptr;
+  }
+
+  /// Effect: remembers a node, in place of another one if its line is full.
+  void insert(std::size_t hash, Node& node) noexcept {
+    if (lines_ == nullptr) return;
+    const auto address = reinterpret_cast<std::uintptr_t>(&node);  // NOLINT
+    if ((static_cast<Slot>(address) & tag_bits) != 0) return;      // no room for the tag beside it
+    const std::uint64_t mixed = mix(hash);
+    auto& slots = lines_[mixed & mask_].slots;
+    auto at = std::find(slots.begin(), slots.end(), empty);
+    if (at == slots.end()) at = slots.begin() + ((mixed >> victim_shift) % slots.size());
+    *at = tag_of(mixed) | static_cast<Slot>(address);
+  }
+
+  /// Effect: forgets a node, which must leave the map now.
+  void erase(std::size_t hash, const Node& node) noexcept {
+    if (lines_ == nullptr) return;
+    const std::uint64_t mixed = mix(hash);
+    const Slot slot =
+        tag_of(mixed) | static_cast<Slot>(reinterpret_cast<std::uintptr_t>(&node));  // NOLINT
+    auto& slots = lines_[mixed & mask_].slots;
+    std::replace(slots.begin(), slots.end(), slot, empty);
+  }
+
+  /// How many entries it is meant for; with more it forgets more and more.
+  [[nodiscard]] std::size_t capacity() const noexcept {
+    return lines_ == nullptr ? 0 : (mask_ + 1) * entries_per_line;
+  }
+
+  [[nodiscard]] std::size_t memory_bytes() const noexcept {
+    return lines_ == nullptr ? 0 : (mask_ + 1) * sizeof(Line);
+  }
+
+ private:
+  /// The upper 16 bits hold a tag of the hash, the others the address: user-space addresses of
+  /// 64-bit systems leave the upper bits free. One that does not is not indexed.
+  using Slot = std::uint64_t;
+  static constexpr Slot empty = 0;
+  static constexpr Slot tag_bits = 0xFFFFULL << 48;
+  static constexpr unsigned victim_shift = 40;
+  /// Of 8 slots: at this load few lines overflow.
+  static constexpr std::size_t entries_per_line = 4;
+
+  struct alignas(64) Line {
+    std::array<Slot, 8> slots{};
+  };
+
+  static std::uint64_t mix(std::size_t hash) noexcept {
+    const std::uint64_t product = static_cast<std::uint64_t>(hash) * 0x9FB21C651E98DF25ULL;
+    return product ^ (product >> 32);
+  }
+  static Slot tag_of(std::uint64_t mixed) noexcept { return mixed & tag_bits; }
+  static Node* node_of(Slot slot) noexcept {
+    return reinterpret_cast<Node*>(static_cast<std::uintptr_t>(slot & ~tag_bits));  // NOLINT
+  }
+
+  bool grow_to(std::size_t lines) noexcept {
+    std::unique_ptr<Line[]> larger(new (std::nothrow) Line[lines]);
+    if (larger == nullptr) return false;
+    lines_ = std::move(larger);
+    mask_ = lines - 1;
+    return true;
+  }
+
+  std::unique_ptr<Line[]> lines_;
+  std::size_t mask_ = 0;
+};
+
+}  // namespace lazywriter::detail
