@@ -16,7 +16,7 @@
 #include <iostream>
 #include <mutex>
 #include <optional>
-#include <ranges>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -131,6 +131,11 @@ std::string one_line(std::string_view message) {
   return text;
 }
 
+template <class T>
+std::span<const T> first(const std::vector<T>& all, std::size_t most) {
+  return std::span(all).first(std::min(all.size(), most));
+}
+
 // Set by Ctrl-C; a second one ends the program at once.
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
@@ -138,7 +143,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 void stop_on_interrupt() {
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 }
@@ -295,7 +300,7 @@ int run(const Options& options) {
 
   // [word_count_close]
   const auto closed = cache.close();  // writes what is left and hands back what it could not write
-  for (const auto& unsaved : closed.unsaved | std::views::take(10))
+  for (const auto& unsaved : first(closed.unsaved, 10))
     std::cerr << "not saved: " << unsaved.key << ": " << one_line(unsaved.error) << '\n';
   // [/word_count_close]
 
