@@ -99,6 +99,19 @@ finish() {
   fi
   exit "$status"
 }
+send() {  # a signal to the command and to all that it has started
+  local pids
+  pids=$(cat /proc/[0-9]*/status 2>/dev/null | awk -v root="$child" '
+    $1 == "Pid:" {pid = $2}
+    $1 == "PPid:" {children[$2] = children[$2] " " pid}
+    END {list = root; for (n = split(list, todo); n > 0; n = split(next_ones, todo)) {
+      next_ones = ""
+      for (i = 1; i <= n; ++i) next_ones = next_ones children[todo[i]]
+      list = list next_ones
+    } print list}')
+  # shellcheck disable=SC2086
+  kill -s "$1" $pids 2>/dev/null
+}
 on_signal() {
   [[ $BASHPID == $$ ]] || exit 1
   if [[ -z $child ]]; then
@@ -106,7 +119,7 @@ on_signal() {
     exit 1
   fi
   if [[ -n $signal ]]; then
-    kill -KILL "$child" 2>/dev/null  # the second signal: no more patience
+    send KILL  # the second signal: no more patience
     return
   fi
   signal=$1
@@ -114,7 +127,7 @@ on_signal() {
   if [[ $1 == INT ]]; then
     repeat_at=$((SECONDS + 5))
   else
-    kill -s "$1" "$child" 2>/dev/null
+    send "$1"
     kill_at=$((SECONDS + 20))
   fi
 }
@@ -311,10 +324,10 @@ if [[ -n $signal ]]; then
   # wait was interrupted. From here on nothing may take for ever.
   while alive "$child"; do
     if [[ -n $repeat_at && $SECONDS -ge $repeat_at ]]; then
-      kill -s "$signal" "$child" 2>/dev/null
+      send "$signal"
       repeat_at= kill_at=$((SECONDS + 20))
     elif [[ -n $kill_at && $SECONDS -ge $kill_at ]]; then
-      kill -KILL "$child" 2>/dev/null
+      send KILL
     fi
     sleep 0.05
   done

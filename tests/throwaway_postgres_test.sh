@@ -103,11 +103,13 @@ check "a command may end by itself on Ctrl-C" is "$(cat "$work/graceful.out")" b
 check "nothing left then" nothing_left graceful
 
 for signal in TERM HUP; do
-  start "$signal" 'touch "$0.ready"; exec sleep 100'
+  start "$signal" 'touch "$0.ready"; sleep 100; sleep 100'
   kill -s $signal "$pid"  # the launcher only
   wait "$pid"
   check "SIG$signal ends it" is $? $((128 + $(kill -l $signal)))
   check "nothing left after SIG$signal" nothing_left "$signal"
+  check "nor what the command had started" \
+    is "$(grep -laF "$(cat "$work/$signal.data")" /proc/[0-9]*/environ 2>/dev/null)" ""
 done
 
 start killed 'touch "$0.ready"; exec sleep 3'
