@@ -10,12 +10,14 @@
 #include <type_traits>
 #include <utility>
 
+#include "lazywriter/detail/hash_bytes.hpp"
+
 namespace lazywriter {
 
 /// Hash of a key: std::hash, extended to tuples and pairs of hashable parts. For std::string it
-/// also takes std::string_view, so that looking up a view allocates nothing. Specialise it (or
-/// std::hash) for a key type of your own. Throws: what std::hash of the key throws. Complexity:
-/// that of hashing every part once.
+/// takes std::string_view, so that looking up a view allocates nothing, and is quicker than
+/// std::hash. Specialise it (or std::hash) for a key type of your own. Throws: what std::hash of
+/// the key throws. Complexity: that of hashing every part once.
 template <class Key>
 struct key_hash {
   std::size_t operator()(const Key& key) const
@@ -27,9 +29,7 @@ struct key_hash {
 
 template <>
 struct key_hash<std::string> {
-  std::size_t operator()(std::string_view key) const noexcept {
-    return std::hash<std::string_view>{}(key);
-  }
+  std::size_t operator()(std::string_view key) const noexcept { return detail::hash_bytes(key); }
 };
 
 namespace detail {

@@ -1,0 +1,55 @@
+#include "lazywriter/detail/hash_bytes.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace lazywriter::detail {
+namespace {
+
+TEST(HashBytesTest, DependsOnEveryByteAndOnTheLength) {
+  for (std::size_t length = 0; length <= 70; ++length) {
+    const std::string zeros(length, '\0');
+    std::set<std::size_t> seen{hash_bytes(zeros), hash_bytes(zeros + '\0')};
+    for (std::size_t i = 0; i < length; ++i) {
+      std::string changed = zeros;
+      changed[i] = '\1';
+      seen.insert(hash_bytes(changed));
+    }
+    EXPECT_EQ(seen.size(), length + 2) << "length " << length;
+  }
+}
+
+TEST(HashBytesTest, ReadsNothingBeyondTheText) {
+  // Under AddressSanitizer: blocks of exactly the length.
+  for (std::size_t length = 1; length <= 40; ++length) {
+    const auto block = std::make_unique<char[]>(length);
+    EXPECT_EQ(hash_bytes({block.get(), length}), hash_bytes(std::string(length, '\0')));
+  }
+}
+
+TEST(HashBytesTest, SpreadsNumberedKeysEvenly) {
+  constexpr std::size_t keys = 100'000;
+  std::array<std::size_t, 256> low{};
+  std::array<std::size_t, 256> high{};
+  for (std::size_t i = 0; i < keys; ++i) {
+    const std::size_t hash = hash_bytes("key-" + std::to_string(i));
+    ++low[hash & 255];
+    ++high[hash >> 56];
+  }
+  for (const auto& counts : {low, high}) {
+    double chi_squared = 0;
+    for (const std::size_t count : counts) {
+      const double off = static_cast<double>(count) - keys / 256.0;
+      chi_squared += off * off / (keys / 256.0);
+    }
+    EXPECT_LT(chi_squared, 350) << "255 degrees of freedom: one in 20,000 even spreads exceeds it";
+  }
+}
+
+}  // namespace
+}  // namespace lazywriter::detail
