@@ -1,0 +1,191 @@
+// How long single calls of visit and put take: in peace, during a flush, during a prune, and while
+// the cache grows.
+//
+// Names are latency/OPERATION/SITUATION; the counters are p50, p99, p99_9, p99_99 and worst in
+// nanoseconds, reading the clock (some 25 ns) included. One thread makes the calls; the flush or
+// prune of 100,000 items runs on a second one.
+#include <benchmark/benchmark.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bench_item.hpp"
+#include "implementations.hpp"
+#include "percentiles.hpp"
+
+namespace {
+
+using bench::Account;
+using bench::Percentiles;
+using Cache = bench::Lazywriter::Cache;
+
+constexpr std::size_t residents = 200'000;
+constexpr std::size_t background_items = 100'000;
+
+using Clock = std::chrono::steady_clock;
+
+/// One kind of call, on one key after the other.
+class Caller {
+ public:
+  enum class Kind { visit, put };
+
+  Caller(Kind kind, const std::vector<std::string>& stream) : kind_(kind), stream_(stream) {}
+
+  /// Effect: makes one call and notes how long it took.
+  template <class AnyCache>
+  void call(AnyCache& cache, Percentiles& percentiles) {
+    const std::string& key = stream_[at_];
+    if (++at_ == stream_.size()) at_ = 0;
+    if (kind_ == Kind::visit) {
+      const auto start = Clock::now();
+      cache.visit(key, [this](const Account& account) { sum_ += account.balance; });
+      note(percentiles, start);
+    } else {
+      Account account = bench::make_account(key);
+      const auto start = Clock::now();
+      cache.put(std::move(account));
+      note(percentiles, start);
+    }
+  }
+
+  [[nodiscard]] double sum() const { return sum_; }
+
+ private:
+  static void note(Percentiles& percentiles, Clock::time_point start) {
+    percentiles.add(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count()));
+  }
+
+  Kind kind_;
+  const std::vector<std::string>& stream_;
+  std::size_t at_ = 0;
+  double sum_ = 0;
+};
+
+const std::vector<std::string>& stream() {
+  static const std::vector<std::string> kept = bench::make_requests(
+      500'000, residents, bench::Distribution::uniform, bench::KeyLength::heap);
+  return kept;
+}
+
+void fill(Cache& cache, std::size_t from, std::size_t to) {
+  for (const std::uint64_t i : bench::shuffled(to - from))
+    cache.put(bench::make_account(bench::make_key(from + i)));
+}
+
+/// Effect: makes calls while `work` runs on another thread.
+template <class Work>
+void call_during(Cache& cache, Caller& caller, Percentiles& percentiles, Work&& work) {
+  std::atomic<bool> started{false};
+  std::atomic<bool> over{false};
+  std::thread worker([&] {
+    started.store(true);
+    work();
+    over.store(true);
+  });
+  while (!started.load())
+    std::this_thread::yield();
+  while (!over.load(std::memory_order_relaxed))
+    caller.call(cache, percentiles);
+  worker.join();
+}
+
+void report(benchmark::State& state, const Percentiles& percentiles) {
+  state.counters["p50"] = percentiles.at(0.5);
+  state.counters["p99"] = percentiles.at(0.99);
+  state.counters["p99_9"] = percentiles.at(0.999);
+  state.counters["p99_99"] = percentiles.at(0.9999);
+  state.counters["worst"] = percentiles.worst();
+  state.counters["calls"] = static_cast<double>(percentiles.count());
+}
+
+void quiet(benchmark::State& state, Caller::Kind kind) {
+  Percentiles percentiles;
+  for ([[maybe_unused]] auto _ : state) {
+    Cache cache({}, bench::Lazywriter::settings(residents));
+    fill(cache, 0, residents);
+    Caller caller(kind, stream());
+    for (std::size_t i = 0; i < 2'000'000; ++i)
+      caller.call(cache, percentiles);
+    benchmark::DoNotOptimize(caller.sum());
+  }
+  report(state, percentiles);
+}
+
+void during_flush(benchmark::State& state, Caller::Kind kind) {
+  Percentiles percentiles;
+  for ([[maybe_unused]] auto _ : state) {
+    Cache cache({}, bench::Lazywriter::settings(residents));
+    fill(cache, 0, residents);
+    cache.flush();
+    Caller caller(kind, stream());
+    for (int round = 0; round < 40; ++round) {
+      cache.flush();
+      fill(cache, 0, background_items);
+      call_during(cache, caller, percentiles, [&] { cache.flush(); });
+    }
+    benchmark::DoNotOptimize(caller.sum());
+  }
+  report(state, percentiles);
+}
+
+void during_prune(benchmark::State& state, Caller::Kind kind) {
+  Percentiles percentiles;
+  for ([[maybe_unused]] auto _ : state) {
+    for (int round = 0; round < 10; ++round) {
+      Cache cache({}, bench::Lazywriter::settings(residents));
+      fill(cache, 0, residents + background_items);  // dirty, so that all of them stay
+      cache.flush();
+      Caller caller(kind, stream());
+      call_during(cache, caller, percentiles, [&] { cache.prune(); });
+      benchmark::DoNotOptimize(caller.sum());
+    }
+  }
+  report(state, percentiles);
+}
+
+/// New keys only. `expected`: what the capacity makes the cache reserve; 0 = nothing.
+void growing(benchmark::State& state, std::size_t expected) {
+  constexpr std::size_t grown = 1'000'000;
+  std::vector<std::string> keys;
+  for (const std::uint64_t i : bench::shuffled(grown))
+    keys.push_back(bench::make_key(i));
+  Percentiles percentiles;
+  for ([[maybe_unused]] auto _ : state) {
+    Cache cache({}, bench::Lazywriter::settings(expected));
+    Caller caller(Caller::Kind::put, keys);
+    for (std::size_t i = 0; i < grown; ++i)
+      caller.call(cache, percentiles);
+  }
+  report(state, percentiles);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const bench::IdleThread idle;
+  const auto add = [](const std::string& name, auto&& run) {
+    benchmark::RegisterBenchmark(("latency/" + name).c_str(), run)
+        ->Iterations(1)
+        ->Unit(benchmark::kMillisecond);
+  };
+  using Kind = Caller::Kind;
+  for (const auto& [name, kind] : {std::pair{"visit", Kind::visit}, std::pair{"put", Kind::put}}) {
+    const std::string operation = name;
+    add(operation + "/quiet", [kind = kind](auto& state) { quiet(state, kind); });
+    add(operation + "/flush_noop", [kind = kind](auto& state) { during_flush(state, kind); });
+    add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
+  }
+  add("put/grow_reserved", [](auto& state) { growing(state, 1'000'000); });
+  add("put/grow_not_reserved", [](auto& state) { growing(state, 0); });
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}
