@@ -281,8 +281,12 @@ int run(const Options& options) {
 
   // [word_count_cache]
   lazywriter::PqxxReaderWriter store{word_counts, options.database};
-  lazywriter::LazyWriterCache cache{std::move(store),
-                                    lazywriter::CacheConfig{.capacity = options.capacity}};
+  lazywriter::LazyWriterCache cache{
+      std::move(store),
+      lazywriter::CacheConfig{
+          .capacity = options.capacity,
+          .retry_backoff_max = std::chrono::seconds{1},  // park rejected rows soon
+      }};
   // [/word_count_cache]
 
   const auto start = std::chrono::steady_clock::now();
