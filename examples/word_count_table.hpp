@@ -35,8 +35,8 @@ struct WordCount {
 };
 
 inline constexpr auto word_counts = lazywriter::pg::table<WordCount>(
-    "word_count",                                   //
-    lazywriter::pg::key(&WordCount::word, "word"),  //
+    "word_count",  // the table; "schema.table" works too
+    lazywriter::pg::key(&WordCount::word, "word"),
     lazywriter::pg::column(&WordCount::occurrences, "occurrences"),
     lazywriter::pg::generated(&WordCount::id, "id"),
     lazywriter::pg::refreshed(&WordCount::updated_at, "updated_at"));

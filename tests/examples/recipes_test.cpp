@@ -30,26 +30,35 @@ struct Account {
 using Store = lazywriter::MemoryReaderWriter<Account>;
 using Cache = lazywriter::LazyWriterCache<Account, Store>;
 
+// clang-format off
 // [eight functions]
 void eight_functions(Cache& cache) {
-  cache.put({.login = "ann", .balance = 10});      // insert or overwrite
-  std::optional<Account> ann = cache.get("ann");   // a copy; nullopt if there is none
-  cache.visit("ann", [](const Account& account) {  // in place, without a copy
+  cache.put({.login = "ann", .balance = 10});         // insert or overwrite
+
+  std::optional<Account> ann = cache.get("ann");      // a copy; nullopt if there is none
+
+  cache.visit("ann", [](const Account& account) {     // look at it in place, without a copy
     std::cout << account.balance << '\n';
   });
-  cache.update("ann", [](Account& account) {  // change in place, atomic for this key
+
+  cache.update("ann", [](Account& account) {          // change it in place, atomic for this key
     account.balance += 5;
   });
-  cache.erase("bob");                              // gone now, deleted from the store lazily
-  lazywriter::FlushResult result = cache.flush();  // write now, and say whether all is saved
+
+  cache.erase("bob");                                 // gone now, deleted from the store lazily
+
+  lazywriter::FlushResult result = cache.flush();     // write now, and say whether all is saved
   if (!result.ok()) std::cerr << result.pending << " not saved yet: " << result.error << '\n';
-  lazywriter::CacheStats stats = cache.stats();  // what the cache did and holds
+
+  lazywriter::CacheStats stats = cache.stats();       // what the cache did and holds
   std::cout << lazywriter::to_text(stats);
-  auto closed = cache.close();  // flush, stop, hand back what is not saved
+
+  auto closed = cache.close();                        // flush, stop, hand back what is not saved
   for (const auto& unsaved : closed.unsaved)
     std::cerr << unsaved.key << ": " << unsaved.error << '\n';
 }
 // [/eight functions]
+// clang-format on
 
 TEST(Recipes, TheEightFunctionsDoWhatReadmeSays) {
   Store store;
