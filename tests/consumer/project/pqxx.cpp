@@ -12,8 +12,8 @@ struct Item {
   void copy_key_data_from(const Item&) {}
 };
 
-constexpr auto items = lazywriter::pg::table<Item>(
-    "item", lazywriter::pg::key(&Item::name, "name"), lazywriter::pg::column(&Item::number, "number"));
+constexpr auto items = lazywriter::pg::table<Item>("item", lazywriter::pg::key(&Item::name, "name"),
+                                                   lazywriter::pg::column(&Item::number, "number"));
 
 int main() {
   lazywriter::PqxxOptions options;

@@ -1,0 +1,33 @@
+// EXPECT: the item type needs a member key\(\) const
+#include <lazywriter/lazy_writer_cache.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+struct Item {
+  std::string name;
+#ifdef LAZYWRITER_COMPILE_FAIL_CONTROL
+  const std::string& key() const {
+    return name;
+  }
+#else
+  const std::string& key() {
+    return name;
+  }  // not const
+#endif
+  void copy_key_data_from(const Item&) {}
+};
+
+struct Store {
+  struct transaction_type {};
+  std::optional<Item> find(const std::string&) { return std::nullopt; }
+  transaction_type begin_tx() { return {}; }
+  void save(Item&, transaction_type&) {}
+  void commit_tx(transaction_type&) {}
+  void info(std::string_view) {}
+  void warn(std::string_view) {}
+};
+
+int main() {
+  lazywriter::LazyWriterCache<Item, Store> cache{Store{}};
+}
