@@ -6,67 +6,27 @@
 // prune of 100,000 items runs on a second one.
 #include <benchmark/benchmark.h>
 
-#include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "bench_item.hpp"
 #include "implementations.hpp"
+#include "latency_calls.hpp"
 #include "percentiles.hpp"
 
 namespace {
 
-using bench::Account;
+using bench::call_during;
+using bench::Caller;
 using bench::Percentiles;
+using bench::report;
 using Cache = bench::Lazywriter::Cache;
 
 constexpr std::size_t residents = 200'000;
 constexpr std::size_t background_items = 100'000;
-
-using Clock = std::chrono::steady_clock;
-
-/// One kind of call, on one key after the other.
-class Caller {
- public:
-  enum class Kind { visit, put };
-
-  Caller(Kind kind, const std::vector<std::string>& stream) : kind_(kind), stream_(stream) {}
-
-  /// Effect: makes one call and notes how long it took.
-  template <class AnyCache>
-  void call(AnyCache& cache, Percentiles& percentiles) {
-    const std::string& key = stream_[at_];
-    if (++at_ == stream_.size()) at_ = 0;
-    if (kind_ == Kind::visit) {
-      const auto start = Clock::now();
-      cache.visit(key, [this](const Account& account) { sum_ += account.balance; });
-      note(percentiles, start);
-    } else {
-      Account account = bench::make_account(key);
-      const auto start = Clock::now();
-      cache.put(std::move(account));
-      note(percentiles, start);
-    }
-  }
-
-  [[nodiscard]] double sum() const { return sum_; }
-
- private:
-  static void note(Percentiles& percentiles, Clock::time_point start) {
-    percentiles.add(static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count()));
-  }
-
-  Kind kind_;
-  const std::vector<std::string>& stream_;
-  std::size_t at_ = 0;
-  double sum_ = 0;
-};
 
 const std::vector<std::string>& stream() {
   static const std::vector<std::string> kept = bench::make_requests(
@@ -77,32 +37,6 @@ const std::vector<std::string>& stream() {
 void fill(Cache& cache, std::size_t from, std::size_t to) {
   for (const std::uint64_t i : bench::shuffled(to - from))
     cache.put(bench::make_account(bench::make_key(from + i)));
-}
-
-/// Effect: makes calls while `work` runs on another thread.
-template <class Work>
-void call_during(Cache& cache, Caller& caller, Percentiles& percentiles, Work&& work) {
-  std::atomic<bool> started{false};
-  std::atomic<bool> over{false};
-  std::thread worker([&] {
-    started.store(true);
-    work();
-    over.store(true);
-  });
-  while (!started.load())
-    std::this_thread::yield();
-  while (!over.load(std::memory_order_relaxed))
-    caller.call(cache, percentiles);
-  worker.join();
-}
-
-void report(benchmark::State& state, const Percentiles& percentiles) {
-  state.counters["p50"] = percentiles.at(0.5);
-  state.counters["p99"] = percentiles.at(0.99);
-  state.counters["p99_9"] = percentiles.at(0.999);
-  state.counters["p99_99"] = percentiles.at(0.9999);
-  state.counters["worst"] = percentiles.worst();
-  state.counters["calls"] = static_cast<double>(percentiles.count());
 }
 
 void quiet(benchmark::State& state, Caller::Kind kind) {
