@@ -1,0 +1,204 @@
+// What is bounded: unsaved entries by max_dirty, clean ones by capacity (P7).
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/manual_cache.hpp"
+
+namespace lazywriter::testing {
+namespace {
+
+std::string key(int i) {
+  return std::to_string(i);
+}
+
+TEST(Bounds, MaxDirtyIsExactForAnyNumberOfShards) {
+  for (const std::size_t shards : {1U, 2U, 16U}) {
+    for (const std::size_t limit : {1U, 3U, 10U, 100U}) {
+      Store store;
+      Cache cache{store, manual({.max_dirty = limit, .shards = shards})};
+      std::size_t accepted = 0;
+      for (int i = 0; i < 300; ++i)
+        accepted += cache.try_put({key(i), i}) ? 1U : 0U;
+      EXPECT_EQ(accepted, limit);
+      EXPECT_EQ(cache.dirty_count(), limit);
+      EXPECT_EQ(cache.stats().refused_writes, 300 - limit);
+      EXPECT_TRUE(cache.flush().ok());
+      for (int i = 300; i < 600; ++i)
+        accepted += cache.try_put({key(i), i}) ? 1U : 0U;
+      EXPECT_EQ(accepted, 2 * limit);
+    }
+  }
+}
+
+TEST(Bounds, ARefusedTryPutLeavesItsArgumentAlone) {
+  Store store;
+  Cache cache{store, manual({.max_dirty = 1})};
+  cache.put({"a", 1});
+  Account bob{long_key("bob"), 2};
+  EXPECT_FALSE(cache.try_put(std::move(bob)));
+  EXPECT_EQ(bob.login, long_key("bob"));
+  EXPECT_FALSE(cache.contains(bob.login));
+}
+
+TEST(Bounds, EveryKindOfWriteNeedsASlotAndIsRefusedWhole) {
+  Store store;
+  store.insert({"b", 7});
+  Cache cache{store, manual({.max_dirty = 1})};
+  cache.put({"a", 1});
+  cache.get("b");
+  EXPECT_THROW(cache.put({"c", 1}), CacheFull);
+  EXPECT_THROW(cache.put({"b", 1}), CacheFull);
+  EXPECT_THROW(cache.erase("b"), CacheFull);
+  EXPECT_THROW(cache.update("b", [](Account& account) { account.value = 1; }), CacheFull);
+  EXPECT_THROW(cache.compute("b", [](std::optional<Account>& item) { item->value = 1; }),
+               CacheFull);
+  EXPECT_EQ(seen(cache, "b"), 7);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_EQ(cache.stats().puts, 1U);
+}
+
+TEST(Bounds, RewritingAnEntryThatHoldsASlotAlwaysWorks) {
+  Store store;
+  Cache cache{store, manual({.max_dirty = 2})};
+  cache.put({"a", 1});
+  cache.erase("b");
+  cache.put({"a", 2});
+  cache.update("a", [](Account& account) { account.value = 3; });
+  cache.erase("a");
+  cache.put({"a", 4});
+  cache.put({"b", 1});
+  EXPECT_TRUE(cache.try_put({"b", 2}));
+  EXPECT_EQ(cache.dirty_count(), 2U);
+}
+
+TEST(Bounds, InFlightAndParkedEntriesAndTombstonesHoldSlots) {
+  Store store;
+  Cache cache{store, manual({.max_dirty = 2})};
+  cache.put({"a", 1});
+  store.reject("a");
+  cache.flush();
+  cache.erase("b");
+  EXPECT_FALSE(cache.try_put({"c", 1}));
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_FALSE(cache.try_put({"c", 1}));
+  gate->open();
+  flush.get();
+  EXPECT_TRUE(cache.try_put({"c", 1}));
+  EXPECT_FALSE(cache.try_put({"d", 1}));
+  EXPECT_TRUE(cache.discard_parked("a"));
+  EXPECT_TRUE(cache.try_put({"d", 1}));
+  EXPECT_EQ(cache.discard_dirty(), 2U);
+  EXPECT_TRUE(cache.try_put({"e", 1}));
+  EXPECT_TRUE(cache.try_put({"f", 1}));
+  EXPECT_FALSE(cache.try_put({"g", 1}));
+}
+
+TEST(Bounds, AWriterWaitsForTheFlusher) {
+  Store store;
+  CacheConfig config = manual({.max_dirty = 1});
+  config.flush_interval = 1h;  // woken by the writer, not by its interval
+  Cache cache{store, config};
+  cache.put({"a", 1});
+  cache.put({"b", 1});
+  cache.put({"c", 1});
+  EXPECT_LE(cache.dirty_count(), 1U);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store.size(), 3U);
+}
+
+TEST(Bounds, AWriterWaitsNoLongerThanBackpressureTimeout) {
+  Store store;
+  store.fail_always();
+  CacheConfig config = manual({.max_dirty = 1});
+  config.flush_interval = 1ms;
+  config.backpressure_timeout = 20ms;
+  Cache cache{store, config};
+  cache.put({"a", 1});
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THROW(cache.put({"b", 1}), CacheFull);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
+  EXPECT_EQ(cache.stats().refused_writes, 1U);
+  EXPECT_EQ(cache.stats().backpressure_waits, 1U);
+  EXPECT_FALSE(cache.contains("b"));
+}
+
+TEST(Bounds, AReadWhileAllSlotsAreTakenDoesNotWait) {
+  Store store;
+  store.insert({"b", 7});
+  Cache cache{store, manual({.max_dirty = 1})};
+  cache.put({"a", 1});
+  EXPECT_EQ(value_of(cache.get("b")), 7);
+  EXPECT_EQ(value_of(cache.get("a")), 1);
+}
+
+TEST(Bounds, PruningSettlesAtTheCapacity) {
+  Store store;
+  for (int i = 0; i < 400; ++i)
+    store.insert({key(i), i});
+  Cache cache{store, manual({.capacity = 100})};
+  for (int i = 0; i < 120; ++i)
+    cache.get(key(i));
+  EXPECT_EQ(cache.size(), 120U);
+  EXPECT_EQ(cache.prune(), 20U);
+  EXPECT_EQ(cache.size(), 100U);
+  EXPECT_EQ(cache.stats().evictions, 20U);
+  EXPECT_EQ(cache.prune(), 0U);
+  for (int i = 0; i < 400; ++i)
+    cache.get(key(i));
+  EXPECT_LE(cache.size(), 130U);
+}
+
+TEST(Bounds, UnsavedEntriesAreNeverEvicted) {
+  Store store;
+  Cache cache{store, manual({.capacity = 10})};
+  for (int i = 0; i < 100; ++i)
+    cache.put({key(i), i});
+  EXPECT_EQ(cache.prune(), 0U);
+  EXPECT_EQ(cache.size(), 100U);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(seen(cache, key(i)), i);
+  cache.flush();
+  cache.prune();
+  EXPECT_EQ(cache.size(), 10U);
+}
+
+TEST(Bounds, ACacheWithoutCapacityEvictsNothing) {
+  Store store;
+  Cache cache{store, manual({.capacity = 0})};
+  for (int i = 0; i < 1'000; ++i)
+    cache.put({key(i), i});
+  cache.flush();
+  EXPECT_EQ(cache.prune(), 0U);
+  EXPECT_EQ(cache.size(), 1'000U);
+}
+
+TEST(Bounds, WhatIsEvictedComesBackFromTheStore) {
+  Store store;
+  Cache cache{store, manual({.capacity = 4})};
+  for (int i = 0; i < 50; ++i) {
+    cache.put({key(i), i});
+    cache.flush();
+    cache.prune();
+  }
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(value_of(cache.get(key(i))), i);
+}
+
+TEST(Bounds, ThePruneLoopKeepsTheCapacityByItself) {
+  Store store;
+  for (int i = 0; i < 200; ++i)
+    store.insert({key(i), i});
+  CacheConfig config = manual({.capacity = 20});
+  config.prune_interval = 1ms;
+  Cache cache{store, config};
+  for (int i = 0; i < 200; ++i)
+    cache.get(key(i));
+  while (cache.size() > 20)
+    std::this_thread::yield();
+}
+
+}  // namespace
+}  // namespace lazywriter::testing

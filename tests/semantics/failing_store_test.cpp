@@ -1,0 +1,431 @@
+// What becomes of writes that the store does not take: retries, halves, parking (P2, P5).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/manual_cache.hpp"
+#include "support/plain_store.hpp"
+
+namespace lazywriter::testing {
+namespace {
+
+void put_letters(Cache& cache, char first, char last) {
+  for (char c = first; c <= last; ++c)
+    cache.put({std::string(1, c), c});
+}
+
+TEST(FailingStore, ATransientFailureLosesNothingWhateverTheCall) {
+  for (const auto call :
+       {StoreCall::begin_tx, StoreCall::save, StoreCall::erase, StoreCall::commit_tx}) {
+    for (const auto when : {FaultTime::before_effect, FaultTime::after_effect}) {
+      Store store;
+      store.insert({"z", 1});
+      Cache cache{store, manual()};
+      put_letters(cache, 'a', 'c');
+      cache.erase("z");
+      store.fail_next(call, 1, StoreFault::transient, when);
+      const FlushResult failed = cache.flush();
+      EXPECT_EQ(failed.pending, 4U);
+      EXPECT_EQ(failed.written + failed.erased, 0U);
+      EXPECT_EQ(failed.error, "the store is down");
+      EXPECT_EQ(cache.dirty_count(), 4U);
+      EXPECT_EQ(cache.stats().failed_transactions, 1U);
+      EXPECT_TRUE(cache.flush(20s).ok());
+      EXPECT_EQ(store.size(), 3U);
+      EXPECT_FALSE(store.row("z"));
+      EXPECT_EQ(cache.stats().parkings, 0U);
+      EXPECT_EQ(cache.stats().flushed_items, 3U);
+      EXPECT_EQ(cache.stats().flushed_erases, 1U);
+    }
+  }
+}
+
+TEST(FailingStore, FailedItemsAndRetriesAreCountedByEntry) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 4})};
+  put_letters(cache, 'a', 'd');
+  store.fail_next(StoreCall::save);
+  cache.flush();
+  EXPECT_EQ(cache.stats().failed_items, 4U);
+  EXPECT_EQ(cache.stats().retries, 0U);
+  cache.flush();
+  EXPECT_EQ(cache.stats().failed_items, 4U);
+  EXPECT_EQ(cache.stats().retries, 4U);
+  EXPECT_EQ(cache.stats().flushed_items, 4U);
+}
+
+TEST(FailingStore, WhatIsNoStdExceptionIsTransient) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::save, 1, StoreFault::unknown);
+  EXPECT_EQ(cache.flush().pending, 1U);
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, WithoutAClassifierARejectionIsTransient) {
+  Store store;
+  LazyWriterCache cache{PlainStore<Account>{store}, manual()};
+  cache.put({"a", 1});
+  store.reject("a");
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(cache.flush().pending, 1U);
+  EXPECT_TRUE(cache.parked().empty());
+  store.accept("a");
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, AFailureOfBeginEndsThePassEvenIfItIsARejection) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 1})};
+  put_letters(cache, 'a', 'c');
+  store.fail_next(StoreCall::begin_tx, 1, StoreFault::rejected);
+  EXPECT_EQ(cache.flush().pending, 3U);
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), 1U);
+  EXPECT_TRUE(cache.parked().empty());
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, ARetryComesInBatchesOfAtMostHalf) {
+  Store store;
+  std::size_t largest = 0;
+  std::size_t size = 0;
+  store.on_save([&](Account&) { largest = std::max(largest, ++size); });
+  store.on_call([&](StoreCall call, FaultTime) {
+    if (call == StoreCall::begin_tx) size = 0;
+  });
+  Cache cache{store, manual({.max_batch = 8})};
+  put_letters(cache, 'a', 'h');
+  store.fail_next(StoreCall::commit_tx);
+  EXPECT_EQ(cache.flush().pending, 8U);
+  EXPECT_EQ(largest, 8U);
+  largest = 0;
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_LE(largest, 4U);
+}
+
+TEST(FailingStore, TwoTransientFailuresInARowEndThePass) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 1})};
+  put_letters(cache, 'a', 'e');
+  store.fail_always(StoreCall::save);
+  EXPECT_EQ(cache.flush().pending, 5U);
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), 2U);
+}
+
+TEST(FailingStore, OneBatchThatFailsDoesNotHoldUpTheOthers) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 2})};
+  put_letters(cache, 'a', 'f');
+  store.fail_next(StoreCall::commit_tx);
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.written, 4U);
+  EXPECT_EQ(result.pending, 2U);
+}
+
+TEST(FailingStore, AnItemThatMakesEveryBatchFailIsFoundAndNeverParked) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 16})};
+  put_letters(cache, 'a', 'p');
+  store.reject("g", "poison", StoreCall::save, StoreFault::transient);
+  for (int i = 0; i < 12; ++i)
+    cache.flush();
+  EXPECT_EQ(store.size(), 15U);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_TRUE(cache.parked().empty());
+  EXPECT_EQ(seen(cache, "g"), 'g');
+  // And it does not make later batches fail.
+  put_letters(cache, 'q', 'x');
+  cache.flush();
+  cache.flush();
+  EXPECT_EQ(store.size(), 23U);
+  store.accept("g");
+  EXPECT_TRUE(cache.flush(20s).ok());
+  EXPECT_EQ(store.size(), 24U);
+}
+
+TEST(FailingStore, ARejectedItemIsFoundInTheSamePassAndTheOthersAreWritten) {
+  for (const auto at : {StoreCall::save, StoreCall::commit_tx}) {
+    Store store;
+    Cache cache{store, manual({.max_batch = 1'000})};
+    for (int i = 0; i < 100; ++i)
+      cache.put({std::to_string(i), i});
+    store.reject("37", "37 may not", at);
+    const FlushResult result = cache.flush();
+    EXPECT_EQ(result.written, 99U);
+    EXPECT_EQ(result.pending, 0U);
+    EXPECT_EQ(result.parked, 1U);
+    EXPECT_FALSE(result.ok());
+    EXPECT_EQ(store.size(), 99U);
+    const auto parked = cache.parked();
+    ASSERT_EQ(parked.size(), 1U);
+    EXPECT_EQ(parked[0].key, "37");
+    ASSERT_TRUE(parked[0].item);
+    EXPECT_EQ(parked[0].item->value, 37);
+    EXPECT_EQ(parked[0].error, "37 may not");
+    EXPECT_EQ(parked[0].attempts, 1U);
+    EXPECT_EQ(cache.dirty_count(), 0U);
+    EXPECT_EQ(cache.stats().parked, 1U);
+    EXPECT_EQ(cache.stats().parkings, 1U);
+    EXPECT_EQ(seen(cache, "37"), 37);
+    EXPECT_FALSE(cache.invalidate("37"));
+    EXPECT_EQ(cache.prune(), 0U);
+  }
+}
+
+TEST(FailingStore, AParkedItemIsNotTriedAgainByItself) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.reject("a");
+  cache.flush();
+  const std::size_t calls = store.calls(StoreCall::begin_tx);
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.parked, 1U);
+  EXPECT_EQ(result.error, "");
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), calls);
+}
+
+TEST(FailingStore, ParkingTakesParkAfterCountedRejections) {
+  Store store;
+  CacheConfig config = manual();
+  config.park_after = 3;
+  Cache cache{store, config};
+  cache.put({"a", 1});
+  store.reject("a");
+  EXPECT_EQ(cache.flush().pending, 1U);
+  EXPECT_EQ(cache.flush().pending, 1U);
+  EXPECT_EQ(cache.flush().parked, 1U);
+  EXPECT_EQ(cache.parked()[0].attempts, 3U);
+}
+
+TEST(FailingStore, NothingIsParkedBeforeRetryBackoffMaxHasPassed) {
+  Store store;
+  CacheConfig config = manual();
+  config.retry_backoff_max = 1h;
+  Cache cache{store, config};
+  cache.put({"a", 1});
+  store.reject("a");
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(cache.flush().pending, 1U);
+  EXPECT_TRUE(cache.parked().empty());
+  store.accept("a");
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, ANewWriteReleasesAParkedEntry) {
+  Store store;
+  store.insert({"d", 1});
+  Cache cache{store, manual()};
+  put_letters(cache, 'a', 'd');
+  for (const auto* key : {"a", "b", "c", "d"})
+    store.reject(key);
+  EXPECT_EQ(cache.flush().parked, 4U);
+  cache.put({"a", 1});
+  cache.update("b", [](Account& account) { account.value = 2; });
+  cache.compute("c", [](std::optional<Account>& item) { item->value = 3; });
+  cache.erase("d");
+  EXPECT_EQ(cache.dirty_count(), 4U);
+  EXPECT_TRUE(cache.parked().empty());
+  for (const auto* key : {"a", "b", "c", "d"})
+    store.accept(key);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store.row("b")->value, 2);
+  EXPECT_FALSE(store.row("d"));
+}
+
+TEST(FailingStore, AnUpdateThatChangedNothingLeavesTheEntryParked) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.reject("a");
+  cache.flush();
+  cache.update("a", [](Account&) { return false; });
+  EXPECT_EQ(cache.parked().size(), 1U);
+}
+
+TEST(FailingStore, RetryParkedMakesThemDirtyAgain) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.reject("a");
+  cache.flush();
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_EQ(cache.flush().parked, 1U);
+  store.accept("a");
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(cache.retry_parked(), 0U);
+}
+
+TEST(FailingStore, DiscardParkedLetsTheNextReadAskTheStore) {
+  Store store;
+  store.insert({"a", 7});
+  store.insert({"b", 8});
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  cache.erase("b");
+  cache.put({"c", 1});
+  store.reject("a");
+  store.reject("b", "no", StoreCall::erase);
+  EXPECT_EQ(cache.flush().parked, 2U);
+  EXPECT_FALSE(cache.get("b"));
+  EXPECT_TRUE(cache.discard_parked("a"));
+  EXPECT_TRUE(cache.discard_parked("b"));
+  EXPECT_FALSE(cache.discard_parked("c"));
+  EXPECT_FALSE(cache.discard_parked("nobody"));
+  EXPECT_EQ(value_of(cache.get("a")), 7);
+  EXPECT_EQ(value_of(cache.get("b")), 8);
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, AParkedEraseIsReportedAsSuch) {
+  Store store;
+  store.insert({"a", 7});
+  Cache cache{store, manual()};
+  cache.erase("a");
+  store.reject("a", "no", StoreCall::erase);
+  EXPECT_EQ(cache.flush().parked, 1U);
+  EXPECT_FALSE(cache.parked()[0].item);
+  EXPECT_EQ(cache.parked()[0].key, "a");
+  EXPECT_FALSE(cache.contains("a"));
+}
+
+/// Refuses two rows with the same value, like a unique index beside the key.
+struct UniqueStore : ErasingStore<Account> {
+  using ErasingStore::ErasingStore;
+  WriteFailure classify(const std::exception&) { return WriteFailure::rejected; }
+  void save(Account& item, transaction_type& transaction) {
+    for (const Account& row : store_.rows()) {
+      if (row.login != item.login && row.value == item.value) throw StoreRejected("not unique");
+    }
+    store_.save(item, transaction);
+  }
+};
+
+TEST(FailingStore, AChainOfHandedOnValuesIsStoredAndNothingParked) {
+  Store store;
+  constexpr int length = 40;
+  for (int i = 0; i < length; ++i)
+    store.insert({std::to_string(i), i});
+  LazyWriterCache cache{UniqueStore{store}, manual()};
+  // Each takes the value of the next one: only the last can go first.
+  for (int i = 0; i < length; ++i)
+    cache.put({std::to_string(i), i + 1});
+  const FlushResult result = cache.flush(20s);
+  EXPECT_TRUE(result.ok()) << result.pending << " pending, " << result.parked << " parked";
+  EXPECT_EQ(cache.stats().parkings, 0U);
+  for (int i = 0; i < length; ++i)
+    EXPECT_EQ(store.row(std::to_string(i))->value, i + 1);
+}
+
+TEST(FailingStore, ATrueSwapIsParkedAndReadable) {
+  Store store;
+  store.insert({"a", 1});
+  store.insert({"b", 2});
+  LazyWriterCache cache{UniqueStore{store}, manual()};
+  cache.put({"a", 2});
+  cache.put({"b", 1});
+  EXPECT_EQ(cache.flush().parked, 2U);
+  EXPECT_EQ(seen(cache, "a"), 2);
+  EXPECT_EQ(seen(cache, "b"), 1);
+}
+
+TEST(FailingStore, TheLogHearsOfAChangeOfStateOnce) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_always();
+  for (int i = 0; i < 5; ++i)
+    cache.flush();
+  EXPECT_EQ(store.warnings().size(), 1U);
+  EXPECT_NE(store.warnings()[0].find("the store is down"), std::string::npos);
+  EXPECT_TRUE(store.infos().empty());
+  store.recover();
+  cache.flush();
+  cache.flush();
+  EXPECT_EQ(store.warnings().size(), 1U);
+  EXPECT_EQ(store.infos().size(), 1U);
+  store.reject("a", "a may not");
+  cache.put({"a", 2});
+  cache.flush();
+  cache.flush();
+  ASSERT_EQ(store.warnings().size(), 2U);
+  EXPECT_NE(store.warnings()[1].find("a may not"), std::string::npos);
+}
+
+TEST(FailingStore, AdapterCallbacksThatThrowChangeNothing) {
+  for (const auto call : {StoreCall::classify, StoreCall::warn, StoreCall::info}) {
+    for (const auto fault : {StoreFault::transient, StoreFault::unknown}) {
+      Store store;
+      Cache cache{store, manual()};
+      put_letters(cache, 'a', 'd');
+      store.fail_always(call, fault);
+      store.reject("b");
+      cache.flush();
+      EXPECT_EQ(cache.dirty_count() + cache.parked().size(), call == StoreCall::classify ? 4U : 1U);
+      store.accept("b");
+      cache.retry_parked();
+      EXPECT_TRUE(cache.flush(20s).ok());
+      EXPECT_EQ(store.size(), 4U);
+    }
+  }
+}
+
+TEST(FailingStore, AVersionWrittenDuringARejectedFlightIsTriedOnItsOwnMerits) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::commit_tx, 1, StoreFault::rejected);
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"a", 2});
+  gate->open();
+  flush.get();
+  EXPECT_TRUE(cache.parked().empty());
+  cache.flush();
+  EXPECT_EQ(store.row("a")->value, 2);
+}
+
+TEST(FailingStore, TheLoopComesBackByItselfWhenTheStoreDoes) {
+  Store store;
+  CacheConfig config = manual();
+  config.flush_interval = 1ms;
+  config.retry_backoff_max = 2ms;
+  config.retry_backoff_min = 1ms;
+  Cache cache{store, config};
+  store.fail_always();
+  cache.put({"a", 1});
+  store.wait_for_calls(StoreCall::begin_tx, 5);
+  EXPECT_EQ(value_of(cache.get("a")), 1);
+  store.recover();
+  store.wait_for_calls(StoreCall::commit_tx, 1);
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST(FailingStore, EarlyWakesDoNotShortenTheBackoff) {
+  Store store;
+  CacheConfig config = manual({.max_dirty = 4});
+  config.flush_interval = 1ms;
+  config.retry_backoff_min = 1h;
+  config.retry_backoff_max = 1h;
+  config.backpressure_timeout = 20ms;
+  Cache cache{store, config};
+  store.fail_always();
+  cache.put({"a", 1});
+  store.wait_for_calls(StoreCall::begin_tx, 1);
+  for (int i = 0; i < 3; ++i)
+    cache.put({std::to_string(i), 1});
+  EXPECT_THROW(cache.put({"one too many", 1}), CacheFull);
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), 1U);
+  store.recover();
+  EXPECT_TRUE(cache.flush().ok());  // flush() ignores it
+}
+
+}  // namespace
+}  // namespace lazywriter::testing

@@ -1,0 +1,315 @@
+// What a flush does: the barrier (P4), nothing lost (P2), the newest wins (P3).
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "support/manual_cache.hpp"
+#include "support/plain_store.hpp"
+
+namespace lazywriter::testing {
+namespace {
+
+TEST(Flushing, AnEmptyFlushTouchesNoStore) {
+  Store store;
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_TRUE(cache.flush(0ms).ok());
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), 0U);
+  EXPECT_EQ(cache.stats().transactions, 0U);
+  EXPECT_EQ(cache.stats().flush_duration.total(), 0U);
+}
+
+TEST(Flushing, WritesAndErasesInBatchesOldestFirst) {
+  Store store;
+  store.insert({"0", 9});
+  std::vector<std::string> order;
+  store.on_save([&](Account& account) { order.push_back(account.login); });
+  Cache cache{store, manual({.max_batch = 2})};
+  cache.put({"a", 1});
+  cache.put({"b", 1});
+  cache.put({"c", 1});
+  cache.put({"a", 2});  // its place stays
+  cache.erase("0");
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.written, 3U);
+  EXPECT_EQ(result.erased, 1U);
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(result.error, "");
+  EXPECT_EQ(order, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(store.calls(StoreCall::commit_tx), 2U);
+  EXPECT_EQ(cache.stats().transactions, 2U);
+  EXPECT_EQ(cache.stats().flush_duration.total(), 1U);
+  EXPECT_FALSE(cache.is_dirty());
+  EXPECT_EQ(cache.oldest_dirty_age().count(), 0);
+}
+
+TEST(Flushing, ErasesGoBeforeSavesInATransaction) {
+  Store store;
+  std::vector<StoreCall> calls;
+  store.on_call([&](StoreCall call, FaultTime time) {
+    if (time == FaultTime::before_effect) calls.push_back(call);
+  });
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  cache.erase("b");
+  cache.flush();
+  EXPECT_EQ(calls, (std::vector<StoreCall>{StoreCall::begin_tx, StoreCall::erase, StoreCall::save,
+                                           StoreCall::commit_tx}));
+}
+
+TEST(Flushing, WithoutBatchRefinementsEachRowIsACall) {
+  Store store;
+  LazyWriterCache cache{ErasingStore<Account>{store}, manual()};
+  cache.put({"a", 1});
+  cache.put({"b", 1});
+  cache.erase("c");
+  cache.erase("d");
+  EXPECT_EQ(cache.flush().written, 2U);
+  EXPECT_EQ(store.calls(StoreCall::save), 2U);
+  EXPECT_EQ(store.calls(StoreCall::erase), 2U);
+  EXPECT_EQ(store.calls(StoreCall::commit_tx), 1U);
+}
+
+TEST(Flushing, WaitsForTheFlushUnderWayAndReportsItsOwnShare) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto first = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_EQ(cache.stats().in_flight, 1U);
+  auto second = in_background([&] { return cache.flush(); });
+  EXPECT_EQ(second.wait_for(20ms), std::future_status::timeout);
+  gate->open();
+  EXPECT_EQ(first.get().written, 1U);
+  const FlushResult result = second.get();
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(result.written, 0U);
+}
+
+TEST(Flushing, AFlushThatJoinsAFailingOneTriesAgainItself) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::commit_tx);
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto first = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  auto second = in_background([&] { return cache.flush(); });
+  gate->open();
+  EXPECT_EQ(first.get().pending, 1U);
+  const FlushResult result = second.get();
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(result.written, 1U);
+}
+
+TEST(Flushing, AKeyThatIsRewrittenMeanwhileDoesNotMakeItPending) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"a", 2});
+  cache.put({"b", 1});
+  gate->open();
+  const FlushResult result = flush.get();
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(result.written, 1U);
+  EXPECT_EQ(store.row("a")->value, 1);
+  EXPECT_EQ(cache.dirty_count(), 2U);
+  cache.flush();
+  EXPECT_EQ(store.row("a")->value, 2);
+  EXPECT_TRUE(store.row("b"));
+}
+
+TEST(Flushing, APutDuringTheFlightKeepsItsValueAndTakesTheGeneratedId) {
+  Store store;
+  generate_ids(store);
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"a", 2});
+  gate->open();
+  flush.get();
+  EXPECT_EQ(cache.peek("a")->value, 2);
+  EXPECT_EQ(cache.peek("a")->id, 1);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+}
+
+TEST(Flushing, AnEraseDuringTheFlightWins) {
+  Store store;
+  generate_ids(store);
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.erase("a");
+  gate->open();
+  EXPECT_TRUE(flush.get().ok());
+  EXPECT_FALSE(cache.get("a"));
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_TRUE(store.row("a"));
+  EXPECT_EQ(cache.flush().erased, 1U);
+  EXPECT_FALSE(store.row("a"));
+  EXPECT_EQ(cache.size(), 0U);
+}
+
+TEST(Flushing, APutOverATombstoneInFlightIsANewRow) {
+  Store store;
+  generate_ids(store);
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  cache.flush();
+  cache.erase("a");
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"a", 2});
+  gate->open();
+  EXPECT_EQ(flush.get().erased, 1U);
+  EXPECT_EQ(seen(cache, "a"), 2);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_FALSE(store.row("a"));
+  cache.flush();
+  EXPECT_EQ(store.row("a")->value, 2);
+  EXPECT_EQ(cache.peek("a")->id, 2);
+}
+
+TEST(Flushing, HitsAndPutsDoNotWaitForTheStore) {
+  for (const auto call : {StoreCall::begin_tx, StoreCall::save, StoreCall::commit_tx}) {
+    Store store;
+    Cache cache{store, manual()};
+    cache.put({"a", 1});
+    const auto gate = block_at(store, call);
+    auto flush = in_background([&] { return cache.flush(); });
+    gate->wait_for_arrival();
+    EXPECT_EQ(value_of(cache.get("a")), 1);
+    cache.put({"a", 2});
+    cache.put({"b", 1});
+    cache.erase("c");
+    cache.update("a", [](Account& account) { ++account.value; });
+    EXPECT_EQ(cache.prune(), 0U);
+    EXPECT_FALSE(cache.invalidate("a"));
+    EXPECT_EQ(cache.dirty_count(), 3U);
+    (void)cache.stats();
+    (void)cache.parked();
+    gate->open();
+    EXPECT_TRUE(flush.get().ok());
+  }
+}
+
+TEST(Flushing, ALogThatBlocksHoldsNobodyUp) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::save);
+  const auto gate = block_at(store, StoreCall::warn);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"a", 2});
+  EXPECT_EQ(value_of(cache.get("a")), 2);
+  gate->open();
+  EXPECT_EQ(flush.get().pending, 1U);
+}
+
+TEST(Flushing, WithATimeoutItRepeatsPassesUntilAllIsWritten) {
+  Store store;
+  Cache cache{store, manual()};
+  for (int i = 0; i < 10; ++i)
+    cache.put({std::to_string(i), i});
+  store.fail_next(StoreCall::begin_tx, 3);
+  store.fail_next(StoreCall::save, 2);
+  const FlushResult result = cache.flush(20s);
+  EXPECT_TRUE(result.ok());
+  EXPECT_EQ(result.written, 10U);
+  EXPECT_EQ(store.size(), 10U);
+}
+
+TEST(Flushing, WithATimeoutItGivesUpInTimeAndCountsWhatIsPending) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  cache.put({"b", 1});
+  store.fail_always();
+  const FlushResult result = cache.flush(20ms);
+  EXPECT_EQ(result.pending, 2U);
+  EXPECT_NE(result.error, "");
+  EXPECT_EQ(cache.flush(0ms).pending, 2U);
+  store.recover();
+  EXPECT_TRUE(cache.flush(20s).ok());
+}
+
+TEST(Flushing, CountsAreExactWhileAnythingIsInFlight) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 2})};
+  for (int i = 0; i < 5; ++i)
+    cache.put({std::to_string(i), i});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_EQ(cache.dirty_count(), 5U);
+  EXPECT_EQ(cache.stats().dirty, 5U);
+  EXPECT_EQ(cache.stats().in_flight, 2U);
+  EXPECT_TRUE(cache.is_dirty());
+  gate->open();
+  flush.get();
+  EXPECT_EQ(cache.dirty_count(), 0U);
+  EXPECT_EQ(cache.stats().in_flight, 0U);
+}
+
+TEST(Flushing, DiscardDirtyIsHonouredByWhatIsInFlight) {
+  for (const bool fails : {false, true}) {
+    Store store;
+    Cache cache{store, manual()};
+    cache.put({"a", 1});
+    cache.erase("b");
+    if (fails) store.fail_next(StoreCall::commit_tx);
+    const auto gate = block_at(store, StoreCall::commit_tx);
+    auto flush = in_background([&] { return cache.flush(); });
+    gate->wait_for_arrival();
+    EXPECT_EQ(cache.discard_dirty(), 2U);
+    EXPECT_EQ(cache.dirty_count(), 0U);
+    gate->open();
+    EXPECT_EQ(flush.get().pending, 0U);
+    EXPECT_EQ(cache.dirty_count(), 0U);
+    EXPECT_EQ(seen(cache, "a"), 1);
+    EXPECT_EQ(cache.flush().written, 0U);
+    EXPECT_TRUE(cache.invalidate("a"));
+  }
+}
+
+TEST(Flushing, AWriteAfterADiscardInFlightIsDirtyAgain) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::commit_tx);
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.discard_dirty();
+  cache.put({"a", 2});
+  gate->open();
+  flush.get();
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_EQ(cache.flush().written, 1U);
+  EXPECT_EQ(store.row("a")->value, 2);
+}
+
+TEST(Flushing, TheFlushLoopWritesByItself) {
+  Store store;
+  CacheConfig config = manual();
+  config.flush_interval = 1ms;
+  Cache cache{store, config};
+  cache.put({"a", 1});
+  store.wait_for_calls(StoreCall::commit_tx, 1);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_TRUE(store.row("a"));
+}
+
+}  // namespace
+}  // namespace lazywriter::testing

@@ -1,0 +1,331 @@
+// What writes do: put, try_put, update, compute, erase, preload; key data; read your writes (P1).
+#include <gtest/gtest.h>
+
+#include <list>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "support/manual_cache.hpp"
+#include "support/plain_store.hpp"
+
+namespace lazywriter::testing {
+namespace {
+
+TEST(Writing, APutIsSeenAtOnceAndDirty) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  EXPECT_EQ(value_of(cache.get("ann")), 1);
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_EQ(store.size(), 0U);
+  EXPECT_GT(cache.oldest_dirty_age().count(), 0);
+}
+
+TEST(Writing, PuttingAConstItemCopiesIt) {
+  Store store;
+  Cache cache{store, manual()};
+  const Account ann{long_key("ann"), 1};
+  cache.put(ann);
+  EXPECT_EQ(ann.login, long_key("ann"));
+  EXPECT_TRUE(cache.try_put({long_key("ann"), 2}));
+  EXPECT_EQ(seen(cache, long_key("ann")), 2);
+}
+
+TEST(Writing, ManyWritesOfOneKeyCostOneRow) {
+  Store store;
+  Cache cache{store, manual()};
+  for (int i = 1; i <= 10; ++i)
+    cache.put({"ann", i});
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  EXPECT_EQ(cache.flush().written, 1U);
+  EXPECT_EQ(store.row("ann")->value, 10);
+  EXPECT_EQ(cache.stats().puts, 10U);
+  EXPECT_EQ(cache.stats().flushed_items, 1U);
+}
+
+TEST(Writing, UpdateChangesInPlaceAndLoadsOnAMiss) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.update("ann", [](Account& account) { ++account.value; }));
+  EXPECT_EQ(seen(cache, "ann"), 8);
+  EXPECT_TRUE(cache.is_dirty());
+  EXPECT_FALSE(cache.update("bob", [](Account&) { FAIL(); }));
+  cache.erase("ann");
+  EXPECT_FALSE(cache.update("ann", [](Account&) { FAIL(); }));
+}
+
+TEST(Writing, AnUpdateThatChangedNothingLeavesTheEntryAsItWas) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.update("ann", [](Account&) { return false; }));
+  EXPECT_FALSE(cache.is_dirty());
+  EXPECT_TRUE(cache.update("ann", [](Account&) { return true; }));
+  EXPECT_TRUE(cache.is_dirty());
+  EXPECT_TRUE(cache.update("ann", [](Account&) { return false; }));
+  EXPECT_TRUE(cache.is_dirty());
+}
+
+TEST(Writing, AnUpdateThatThrowsKeepsWhatItDidAndIsDirty) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_THROW(cache.update("ann",
+                            [](Account& account) {
+                              account.value = 8;
+                              throw std::runtime_error("mine");
+                            }),
+               std::runtime_error);
+  EXPECT_EQ(seen(cache, "ann"), 8);
+  EXPECT_TRUE(cache.is_dirty());
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store.row("ann")->value, 8);
+}
+
+TEST(Writing, AnUpdateThatChangesTheKeyParksTheItemUnderTheOldOne) {
+  for (const bool throws : {false, true}) {
+    Store store;
+    store.insert({"ann", 7});
+    Cache cache{store, manual()};
+    EXPECT_ANY_THROW(cache.update("ann", [&](Account& account) {
+      account.login = long_key("bob");
+      if (throws) throw std::runtime_error("mine");
+    }));
+    ASSERT_EQ(cache.parked().size(), 1U);
+    EXPECT_EQ(cache.parked()[0].key, "ann");
+    EXPECT_TRUE(cache.contains("ann"));
+    EXPECT_FALSE(cache.contains(long_key("bob")));
+    EXPECT_EQ(cache.dirty_count(), 0U);
+    EXPECT_EQ(cache.flush().parked, 1U);
+    EXPECT_EQ(store.size(), 1U);
+    // A new write heals it.
+    cache.put({"ann", 9});
+    EXPECT_TRUE(cache.flush().ok());
+    EXPECT_EQ(store.row("ann")->value, 9);
+    EXPECT_TRUE(cache.parked().empty());
+  }
+}
+
+TEST(Writing, AChangedKeyIsNamedToTheCaller) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  EXPECT_THROW(cache.update("ann", [](Account& account) { account.login = "bob"; }), KeyChanged);
+  EXPECT_TRUE(cache.discard_parked("ann"));
+  EXPECT_FALSE(cache.contains("ann"));
+  EXPECT_EQ(cache.size(), 0U);
+  EXPECT_EQ(cache.stats().parkings, 1U);
+}
+
+TEST(Writing, ADisplacedItemCanBeErased) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_THROW(cache.update("ann", [](Account& account) { account.login = "bob"; }), KeyChanged);
+  cache.erase("ann");
+  EXPECT_FALSE(cache.get("ann"));
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_FALSE(store.row("ann"));
+}
+
+TEST(Writing, ComputeCreatesChangesAndErases) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.compute("bob", [](std::optional<Account>& item) {
+    EXPECT_FALSE(item);
+    item = Account{"bob", 1};
+  }));
+  EXPECT_TRUE(cache.compute("ann", [](std::optional<Account>& item) { ++item->value; }));
+  EXPECT_EQ(seen(cache, "bob"), 1);
+  EXPECT_EQ(seen(cache, "ann"), 8);
+  EXPECT_FALSE(cache.compute("ann", [](std::optional<Account>& item) { item.reset(); }));
+  EXPECT_FALSE(cache.get("ann"));
+  EXPECT_EQ(cache.stats().puts, 2U);
+  EXPECT_EQ(cache.stats().erases, 1U);
+  EXPECT_EQ(cache.flush().erased, 1U);
+  EXPECT_FALSE(store.row("ann"));
+}
+
+TEST(Writing, ComputeThatKeepsAnAbsentItemAbsentChangesNothing) {
+  Store store;
+  Cache cache{store, manual()};
+  EXPECT_FALSE(cache.compute("ann", [](std::optional<Account>&) {}));
+  EXPECT_FALSE(cache.is_dirty());
+  EXPECT_EQ(cache.stats().erases, 0U);
+  EXPECT_EQ(cache.stats().puts, 0U);
+}
+
+TEST(Writing, ComputeIsAllOrNothing) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_THROW(cache.compute("ann",
+                             [](std::optional<Account>& item) {
+                               item->value = 8;
+                               throw std::runtime_error("mine");
+                             }),
+               std::runtime_error);
+  EXPECT_THROW(cache.compute("ann", [](std::optional<Account>& item) { item->login = "bob"; }),
+               KeyChanged);
+  EXPECT_THROW(cache.compute("carl",
+                             [](std::optional<Account>& item) {
+                               item = Account{"bob", 1};
+                             }),
+               KeyChanged);
+  EXPECT_EQ(seen(cache, "ann"), 7);
+  EXPECT_FALSE(cache.contains("bob"));
+  EXPECT_FALSE(cache.contains("carl"));
+  EXPECT_FALSE(cache.is_dirty());
+}
+
+TEST(Writing, AComputeThatPromisesNoChangeIsTakenAtItsWord) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.compute("ann", [](std::optional<Account>&) { return false; }));
+  EXPECT_FALSE(cache.compute("bob", [](std::optional<Account>&) { return false; }));
+  EXPECT_FALSE(cache.is_dirty());
+}
+
+TEST(Writing, AnEmptyingComputeNeedsAnEraser) {
+  Store store;
+  store.insert({"ann", 7});
+  LazyWriterCache cache{PlainStore<Account>{store}, manual()};
+  EXPECT_THROW(cache.compute("ann", [](std::optional<Account>& item) { item.reset(); }),
+               std::logic_error);
+  EXPECT_EQ(seen(cache, "ann"), 7);
+  EXPECT_FALSE(cache.is_dirty());
+  EXPECT_FALSE(cache.compute("bob", [](std::optional<Account>& item) { item.reset(); }));
+}
+
+TEST(Writing, AnEraseOfWhatIsNotResidentReachesTheStore) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  cache.erase("ann");
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.erased, 1U);
+  EXPECT_EQ(result.written, 0U);
+  EXPECT_TRUE(result.ok());
+  EXPECT_FALSE(store.row("ann"));
+  EXPECT_EQ(cache.stats().flushed_erases, 1U);
+}
+
+TEST(Writing, EraseThenPutIsOneSaveWithoutTheOldKeyData) {
+  Store store;
+  generate_ids(store);
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  cache.flush();
+  EXPECT_EQ(cache.peek("ann")->id, 1);
+  cache.erase("ann");
+  cache.put({"ann", 2});
+  EXPECT_EQ(cache.peek("ann")->id, 0);
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.written, 1U);
+  EXPECT_EQ(result.erased, 0U);
+  EXPECT_EQ(store.calls(StoreCall::erase), 0U);
+  EXPECT_EQ(cache.peek("ann")->id, 1);  // the row was there still, and kept its id
+}
+
+TEST(Writing, APutKeepsTheKeyDataOfTheResidentItem) {
+  Store store;
+  generate_ids(store);
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  cache.flush();
+  cache.put({"ann", 2, 99});
+  EXPECT_EQ(cache.peek("ann")->id, 1);
+  EXPECT_EQ(cache.peek("ann")->value, 2);
+}
+
+TEST(Writing, WhatTheStoreGeneratedComesBackIntoTheItem) {
+  Store store;
+  generate_ids(store);
+  LazyWriterCache cache{ErasingStore<Account>{store}, manual()};
+  cache.put({"ann", 1});
+  cache.put({"bob", 1});
+  cache.flush();
+  EXPECT_EQ(cache.peek("ann")->id, 1);
+  EXPECT_EQ(cache.peek("bob")->id, 2);
+  EXPECT_FALSE(cache.is_dirty());
+}
+
+TEST(Writing, PreloadTakesInCleanItemsAndNeverOverAResidentOne) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  cache.erase("bob");
+  std::list<Account> rows{{"ann", 10}, {"bob", 20}, {"carl", 30}, {"carl", 31}};
+  EXPECT_EQ(cache.preload(rows), 1U);
+  EXPECT_EQ(seen(cache, "ann"), 1);
+  EXPECT_EQ(seen(cache, "bob"), std::nullopt);
+  EXPECT_EQ(seen(cache, "carl"), 30);
+  EXPECT_EQ(cache.dirty_count(), 2U);
+  EXPECT_EQ(cache.stats().preloads, 1U);
+  EXPECT_EQ(cache.preload(std::vector<Account>{{"dora", 40}}), 1U);
+}
+
+TEST(Writing, InvalidateForgetsOnlyCleanCopies) {
+  Store store;
+  store.insert({"ann", 7});
+  Cache cache{store, manual()};
+  EXPECT_TRUE(cache.invalidate("ann"));
+  cache.get("ann");
+  EXPECT_TRUE(cache.invalidate("ann"));
+  EXPECT_FALSE(cache.contains("ann"));
+  cache.put({"ann", 8});
+  EXPECT_FALSE(cache.invalidate("ann"));
+  EXPECT_EQ(seen(cache, "ann"), 8);
+  cache.erase("ann");
+  EXPECT_FALSE(cache.invalidate("ann"));
+}
+
+TEST(Writing, InvalidateAllFlushesFirstAndForgetsWhatIsClean) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  cache.put({"bob", 2});
+  store.reject("bob");
+  const FlushResult result = cache.invalidate_all();
+  EXPECT_EQ(result.written, 1U);
+  EXPECT_EQ(result.parked, 1U);
+  EXPECT_FALSE(cache.contains("ann"));
+  EXPECT_TRUE(cache.contains("bob"));
+}
+
+TEST(Writing, DiscardDirtyLeavesCleanValuesAndForgetsErases) {
+  Store store;
+  store.insert({"bob", 20});
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  cache.erase("bob");
+  cache.put({"carl", 3});
+  store.reject("carl");
+  EXPECT_EQ(cache.flush().parked, 1U);
+  cache.put({"ann", 2});
+  cache.erase("bob");
+  EXPECT_EQ(cache.discard_dirty(), 2U);
+  EXPECT_FALSE(cache.is_dirty());
+  EXPECT_EQ(seen(cache, "ann"), 2);
+  EXPECT_EQ(store.row("ann")->value, 1);
+  EXPECT_EQ(cache.parked().size(), 1U);
+  EXPECT_EQ(cache.flush().written, 0U);
+}
+
+TEST(Writing, AfterDiscardDirtyTheNextReadOfAnErasedKeyAsksTheStore) {
+  Store store;
+  store.insert({"bob", 20});
+  Cache cache{store, manual()};
+  cache.erase("bob");
+  EXPECT_EQ(cache.discard_dirty(), 1U);
+  EXPECT_EQ(value_of(cache.get("bob")), 20);
+}
+
+}  // namespace
+}  // namespace lazywriter::testing
