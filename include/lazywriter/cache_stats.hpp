@@ -12,12 +12,18 @@ namespace lazywriter {
 struct DurationHistogram {
   /// Upper bounds of the buckets, inclusive; one more bucket takes what is longer.
   static constexpr std::array<std::chrono::microseconds, 12> bounds{
-      std::chrono::microseconds{100},     std::chrono::microseconds{300},
-      std::chrono::microseconds{1'000},   std::chrono::microseconds{3'000},
-      std::chrono::microseconds{10'000},  std::chrono::microseconds{30'000},
-      std::chrono::microseconds{100'000}, std::chrono::microseconds{300'000},
-      std::chrono::seconds{1},            std::chrono::seconds{3},
-      std::chrono::seconds{10},           std::chrono::seconds{30}};
+      std::chrono::microseconds{100},
+      std::chrono::microseconds{300},
+      std::chrono::microseconds{1'000},
+      std::chrono::microseconds{3'000},
+      std::chrono::microseconds{10'000},
+      std::chrono::microseconds{30'000},
+      std::chrono::microseconds{100'000},
+      std::chrono::microseconds{300'000},
+      std::chrono::seconds{1},
+      std::chrono::seconds{3},
+      std::chrono::seconds{10},
+      std::chrono::seconds{30}};
 
   /// Durations counted in each bucket (not cumulative).
   std::array<std::uint64_t, bounds.size() + 1> counts{};
@@ -27,7 +33,8 @@ struct DurationHistogram {
   /// Effect: counts one duration. Complexity: constant. Does not throw or block.
   void record(std::chrono::nanoseconds duration) noexcept {
     std::size_t bucket = 0;
-    while (bucket < bounds.size() && duration > bounds[bucket]) ++bucket;
+    while (bucket < bounds.size() && duration > bounds[bucket])
+      ++bucket;
     ++counts[bucket];
     sum += duration;
   }
@@ -35,17 +42,19 @@ struct DurationHistogram {
   /// Returns: the number of durations counted.
   [[nodiscard]] std::uint64_t total() const noexcept {
     std::uint64_t all = 0;
-    for (const auto count : counts) all += count;
+    for (const auto count : counts)
+      all += count;
     return all;
   }
 };
 
-/// A snapshot of counters and gauges, taken shard by shard: each shard's part is consistent in itself.
+/// A snapshot of counters and gauges, taken shard by shard: each shard's part is consistent in
+/// itself.
 struct CacheStats {
   // Counters: since construction, never decreasing.
 
-  /// get, get_into, visit, update and compute calls that found their key resident (an erased key, whose
-  /// absence is known, too). peek, contains and for_each count nothing.
+  /// get, get_into, visit, update and compute calls that found their key resident (an erased key,
+  /// whose absence is known, too). peek, contains and for_each count nothing.
   std::uint64_t hits = 0;
   /// Such calls that did not, whether or not the store was asked.
   std::uint64_t misses = 0;
