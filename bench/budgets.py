@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints what was measured beside what the library promises: held, or missed.
 
-    bench/budgets.py ROUNDS_DIRECTORY [--csv FILE]
+    bench/budgets.py ROUNDS_DIRECTORY [--csv FILE] [--only-measured]
 """
 
 import argparse
@@ -39,6 +39,14 @@ class Table:
         self.missed += verdict == "MISSED"
         digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
         self.rows.append((what, digits + unit, f"{sign} {must:g}{unit}", goal, verdict))
+
+    def leave_out_unmeasured(self):
+        self.rows = [row for row in self.rows if isinstance(row, str) or row[4] != "not measured"]
+        self.rows = [
+            row
+            for row, after in zip(self.rows, self.rows[1:] + [""])
+            if not (isinstance(row, str) and isinstance(after, str))
+        ]
 
     def print(self):
         print(f"{'what':<64} {'measured':>10} {'must':>12} {'goal':>9}  verdict")
@@ -164,6 +172,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rounds")
     parser.add_argument("--csv")
+    parser.add_argument("--only-measured", action="store_true")
     arguments = parser.parse_args()
     data = Measurements(arguments.rounds)
     if arguments.csv:
@@ -171,6 +180,8 @@ def main():
     table = Table()
     for part in (one_thread, two_threads, allocations_and_memory, latency, flush):
         part(table, data)
+    if arguments.only_measured:
+        table.leave_out_unmeasured()
     table.print()
 
 

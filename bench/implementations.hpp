@@ -174,12 +174,14 @@ class NaivePort {
     return true;
   }
   void drain() {
+    std::unordered_set<std::string> changed;
     std::vector<Account> batch;
     {
       const std::lock_guard lock(mutex_);
-      for (const std::string& key : dirty_)
+      changed.swap(dirty_);
+      batch.reserve(changed.size());
+      for (const std::string& key : changed)
         batch.push_back(map_.find(key)->second);
-      dirty_.clear();
     }
     for (Account& account : batch)
       save(account);

@@ -78,7 +78,7 @@ cat "$results/machine.txt"
 echo
 bench/instructions.sh "$build/bench/instructions" "$results/instructions.csv" | tee "$results/instructions.txt"
 echo
-python3 bench/budgets.py "$rounds_directory" --csv "$results/results.csv" | tee "$results/budgets.txt"
+python3 bench/budgets.py "$rounds_directory" --csv "$results/results.csv" ${quick:+--only-measured} | tee "$results/budgets.txt"
 python3 bench/plot.py "$rounds_directory" "$results"
 if command -v rsvg-convert >/dev/null; then
   for chart in "$results"/*.svg; do
