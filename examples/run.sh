@@ -28,8 +28,7 @@ table() {  # the table as it is, in the same form; nothing where there is no tab
   fi
 }
 sum() {  # adds up such lists; the second is taken $1 times
-  awk -v times="$1" 'FNR == NR {n[$1] += $2; next} {n[$1] += $2 * times} END {for (w in n) print w, n[w]}' \
-    "$2" "$3" | LC_ALL=C sort
+  awk '{n[$1] += $2 * times} END {for (w in n) print w, n[w]}' times=1 "$2" times="$1" "$3" | LC_ALL=C sort
 }
 
 # --- what is asked for ------------------------------------------------------------------------------
@@ -45,6 +44,7 @@ while [[ $# -gt 0 ]]; do
       options+=("$1" "$2") && shift
       ;;
     --help | -h) sed -n '2,/^set/{/^#/!d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+    --) shift && paths+=("$@") && break ;;
     -?*) options+=("$1") ;;
     *) paths+=("$1") ;;
   esac
