@@ -1,6 +1,4 @@
 // EvictionPolicy against the same policy in its plainest form, under random use.
-#include "lazywriter/detail/eviction_policy.hpp"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,39 +8,35 @@
 #include <random>
 #include <vector>
 
+#include "eviction_shard.hpp"
+
 namespace lazywriter::detail {
 namespace {
 
-struct Node {
-  std::size_t key = 0;
-  bool pinned = false;
-  EvictionHook<Node> hook;
-};
+using eviction_test::Node;
+using eviction_test::Policy;
 
-struct HookOf {
-  EvictionHook<Node>& operator()(Node& node) const noexcept { return node.hook; }
-};
-
-struct HashOf {
-  std::size_t operator()(const Node& node) const noexcept { return node.key; }
-};
-
-using Policy = EvictionPolicy<Node, HookOf, HashOf>;
 /// The same policy in its plainest form: vectors, and a mark on what was stepped over.
 class NaivePolicy {
  public:
   explicit NaivePolicy(std::size_t capacity)
       : small_target_(capacity == 0 ? 0 : std::max<std::size_t>(1, capacity / 10)),
-        ghosts_(capacity - capacity / 10) {}
+        main_target_(capacity == 0 ? 1'000'000 : capacity - small_target_),
+        ghosts_(capacity - capacity / 10),
+        sketch_(capacity) {}
 
   void inserted(std::size_t key) {
-    (ghosts_.take(spread_hash(key)) ? main_ : small_).push_back({key});
+    if (!ghosts_.take(spread_hash(key))) return small_.push_back({key});
+    sketch_.add(spread_hash(key), 4);
+    const Entry* rival = main_.size() >= main_target_ ? candidate(main_) : nullptr;
+    if (rival == nullptr || count(key) > count(rival->key)) return main_.push_back({key});
+    small_.push_back({key, 1});
   }
 
   void touched(std::size_t key) {
     for (auto* queue : {&small_, &main_}) {
       for (Entry& entry : *queue) {
-        if (entry.key == key) entry.hits = std::min(entry.hits + 1, 3);
+        if (entry.key == key) entry.hits = std::min(entry.hits + 1, 3U);
       }
     }
   }
@@ -64,60 +58,106 @@ class NaivePolicy {
 
   template <class Evictable>
   std::ptrdiff_t evict_one(Evictable evictable, std::size_t& budget) {
-    const auto unseen = [](const Entry& entry) { return !entry.seen; };
-    for (; budget > 0; --budget) {
-      const auto small = std::find_if(small_.begin(), small_.end(), unseen);
-      const auto main = std::find_if(main_.begin(), main_.end(), unseen);
-      if (small == small_.end() && main == main_.end()) {
+    while (budget > 0) {
+      Entry* const small = candidate(small_);
+      Entry* const main = candidate(main_);
+      if (small == nullptr && main == nullptr) {
         begin_pass();
-        return -1;
+        return none;
       }
-      if (small != small_.end() && (small_.size() > small_target_ || main == main_.end())) {
-        const Entry entry = *small;
-        if (entry.hits > 0) {
-          small_.erase(small);
-          main_.push_back({entry.key});
-        } else if (!evictable(entry.key)) {
-          small->seen = true;
-        } else {
-          small_.erase(small);
-          ghosts_.remember(spread_hash(entry.key));
-          --budget;
-          return static_cast<std::ptrdiff_t>(entry.key);
-        }
-        continue;
-      }
-      const Entry entry = *main;
-      if (!evictable(entry.key)) {
-        main->seen = true;
-        continue;
-      }
-      main_.erase(main);
-      if (entry.hits > 0 && spared_ < main_.size()) {
-        main_.push_back({entry.key, entry.hits - 1});
-        ++spared_;
-      } else {
-        spared_ = 0;
-        --budget;
-        return static_cast<std::ptrdiff_t>(entry.key);
-      }
+      --budget;
+      const bool from_small =
+          small != nullptr && (small_.size() > small_target_ || main == nullptr);
+      const std::ptrdiff_t victim =
+          from_small ? look_at_small(*small, evictable) : look_at_main(*main, evictable);
+      if (victim != none) return victim;
     }
-    return -1;
+    return none;
   }
 
   std::size_t size() const { return small_.size() + main_.size(); }
 
  private:
+  static constexpr std::ptrdiff_t none = -1;
   struct Entry {
     std::size_t key;
-    int hits = 0;
+    unsigned hits = 0;
     bool seen = false;
   };
+  using Queue = std::vector<Entry>;
 
-  std::size_t small_target_;
-  std::vector<Entry> small_, main_;
+  static Entry* candidate(Queue& queue) {
+    const auto found =
+        std::find_if(queue.begin(), queue.end(), [](const Entry& entry) { return !entry.seen; });
+    return found == queue.end() ? nullptr : &*found;
+  }
+
+  unsigned count(std::size_t key) const { return sketch_.estimate(spread_hash(key)); }
+
+  std::ptrdiff_t evict(std::size_t key) {
+    removed(key);
+    return static_cast<std::ptrdiff_t>(key);
+  }
+
+  template <class Evictable>
+  std::ptrdiff_t look_at_small(Entry& entry, Evictable evictable) {
+    const std::size_t key = entry.key;
+    Entry* const rival = main_.size() >= main_target_ ? candidate(main_) : nullptr;
+    if (entry.hits == 0 || rival != nullptr) {
+      if (!evictable(key)) {
+        entry.seen = true;
+        return none;
+      }
+      if (entry.hits == 0) {
+        ghosts_.remember(spread_hash(key));
+        return evict(key);
+      }
+      const std::size_t rival_key = rival->key;
+      if (!is_due(*rival, evictable)) return none;
+      sketch_.add(spread_hash(key), entry.hits);
+      if (count(key) <= count(rival_key)) {
+        ghosts_.remember(spread_hash(key));
+        return evict(key);
+      }
+      removed(key);
+      main_.push_back({key});
+      return evict(rival_key);
+    }
+    sketch_.add(spread_hash(key), entry.hits);
+    removed(key);
+    main_.push_back({key});
+    return none;
+  }
+
+  template <class Evictable>
+  std::ptrdiff_t look_at_main(Entry& entry, Evictable evictable) {
+    const std::size_t key = entry.key;
+    return is_due(entry, evictable) ? evict(key) : none;
+  }
+
+  template <class Evictable>
+  bool is_due(Entry& entry, Evictable evictable) {
+    if (!evictable(entry.key)) {
+      entry.seen = true;
+      return false;
+    }
+    if (entry.hits == 0 || spared_ >= main_.size()) {
+      spared_ = 0;
+      return true;
+    }
+    ++spared_;
+    const Entry spared{entry.key, entry.hits - 1};
+    sketch_.add(spread_hash(spared.key), 1);
+    removed(spared.key);
+    main_.push_back(spared);
+    return false;
+  }
+
+  std::size_t small_target_, main_target_;
+  Queue small_, main_;
   std::size_t spared_ = 0;
   GhostTable ghosts_;
+  FrequencySketch sketch_;
 };
 
 TEST(EvictionPolicy, BehavesAsItsPlainestForm) {

@@ -1,99 +1,20 @@
-#include "lazywriter/detail/eviction_policy.hpp"
-
+// Which entry the eviction policy picks, step by step.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <deque>
-#include <limits>
 #include <vector>
+
+#include "eviction_shard.hpp"
 
 namespace lazywriter::detail {
 namespace {
 
-struct Node {
-  std::size_t key = 0;
-  bool pinned = false;
-  EvictionHook<Node> hook;
-};
-
-struct HookOf {
-  EvictionHook<Node>& operator()(Node& node) const noexcept { return node.hook; }
-};
-
-struct HashOf {
-  std::size_t operator()(const Node& node) const noexcept { return node.key; }
-};
-
-using Policy = EvictionPolicy<Node, HookOf, HashOf>;
-using Keys = std::vector<std::size_t>;
-
-static_assert(sizeof(EvictionHook<Node>) <= 3 * sizeof(void*));
-
-/// A policy, its nodes, and what the shard around it would do.
-class Shard {
- public:
-  explicit Shard(std::size_t capacity) : policy(capacity) {}
-
-  Node& insert(std::size_t key, bool pinned = false) {
-    Node& node = nodes_.emplace_back(Node{key, pinned, {}});
-    policy.inserted(node);
-    return node;
-  }
-
-  /// Adds a new entry and promotes it, behind what is in the main queue.
-  Node& insert_into_main(std::size_t key) {
-    Node& node = insert(key);
-    Policy::touched(node);
-    // Passes over a shard in which everything is pinned promote, and otherwise change nothing.
-    while (node.hook.queue != EvictionQueue::main)
-      promote_only();
-    promote_only();
-    node.hook.frequency = 0;
-    return node;
-  }
-
-  void hit(Node& node, int times = 1) {
-    for (int i = 0; i < times; ++i)
-      Policy::touched(node);
-  }
-
-  Node* evict(std::size_t& budget) {
-    return policy.evict_one(
-        [this](const Node& node) {
-          looked_at.push_back(node.key);
-          return !node.pinned;
-        },
-        budget);
-  }
-
-  Node* evict() {
-    std::size_t budget = std::numeric_limits<std::size_t>::max();
-    return evict(budget);
-  }
-
-  /// The keys of the next `count` victims.
-  Keys victims(std::size_t count) {
-    Keys keys;
-    while (keys.size() < count) {
-      const Node* node = evict();
-      if (node == nullptr) break;
-      keys.push_back(node->key);
-    }
-    return keys;
-  }
-
-  Policy policy;
-  Keys looked_at;
-
- private:
-  void promote_only() {
-    std::size_t budget = std::numeric_limits<std::size_t>::max();
-    policy.evict_one([](const Node&) { return false; }, budget);
-  }
-
-  std::deque<Node> nodes_;
-};
+using eviction_test::Keys;
+using eviction_test::Node;
+using eviction_test::Policy;
+using eviction_test::Shard;
 
 TEST(EvictionPolicy, EvictsNewEntriesOldestFirst) {
   Shard shard(10);
@@ -158,6 +79,82 @@ TEST(EvictionPolicy, RemovedEntriesAndVictimsOfTheMainQueueLeaveNoGhost) {
   EXPECT_EQ(shard.insert(2).hook.queue, EvictionQueue::small);
 }
 
+TEST(EvictionPolicy, AFullMainQueueTakesOnlyWhatIsWantedMore) {
+  Shard shard(1'000);
+  for (std::size_t key = 0; key < 900; ++key)
+    shard.insert_into_main(key, 3);
+  shard.policy.removed(shard.insert_into_main(1'001, 3));
+  Node& wanted_less = shard.insert(1'000);
+  Node& wanted_more = shard.insert(1'001);
+  for (std::size_t key = 2'000; key < 2'100; ++key)
+    shard.insert(key);
+  shard.hit(wanted_less, 1);
+  shard.hit(wanted_more, 3);
+  EXPECT_EQ(shard.victims(2), (Keys{1'000, 0}));
+  EXPECT_EQ(wanted_more.hook.queue, EvictionQueue::main);
+  // The loser left a ghost, whose return counts for more.
+  EXPECT_EQ(shard.insert(1'000).hook.queue, EvictionQueue::main);
+}
+
+TEST(EvictionPolicy, AGhostWantedLessThanTheMainQueueTriesTheSmallOne) {
+  Shard shard(1'000);
+  // Each promotion counts three requests of the key; five are more than a ghost counts for.
+  for (int round = 0; round < 4; ++round)
+    shard.policy.removed(shard.insert_into_main(0, 3));
+  for (std::size_t key = 0; key < 900; ++key)
+    shard.insert_into_main(key, 3);
+  for (std::size_t key = 1'000; key < 1'101; ++key)
+    shard.insert(key);
+  EXPECT_EQ(shard.victims(1), (Keys{1'000}));
+  const Node& returned = shard.insert(1'000);
+  EXPECT_EQ(returned.hook.queue, EvictionQueue::small);
+  EXPECT_EQ(returned.hook.frequency, 1);
+}
+
+TEST(EvictionPolicy, AFullMainQueueThatIsAllPinnedLetsWantedEntriesIn) {
+  Shard shard(10);
+  for (std::size_t key = 0; key < 9; ++key)
+    shard.insert_into_main(key).pinned = true;
+  Node& wanted = shard.insert(100);
+  shard.insert(101);
+  shard.insert(102);
+  shard.hit(wanted);
+  EXPECT_EQ(shard.victims(1), (Keys{101}));
+  EXPECT_EQ(wanted.hook.queue, EvictionQueue::main);
+}
+
+TEST(EvictionPolicy, APinnedEntryDoesNotEnterAFullMainQueue) {
+  Shard shard(10);
+  for (std::size_t key = 0; key < 9; ++key)
+    shard.insert_into_main(key);
+  Node& wanted = shard.insert(100, true);
+  shard.insert(101);
+  shard.hit(wanted, 3);
+  EXPECT_EQ(shard.victims(1), (Keys{101}));
+  EXPECT_EQ(wanted.hook.queue, EvictionQueue::small);
+  EXPECT_EQ(wanted.hook.frequency, 3);
+}
+
+TEST(EvictionPolicy, ALoopOverMoreThanFitsIsAnsweredInPart) {
+  Shard shard(500);
+  std::deque<Node> nodes;
+  for (std::size_t key = 0; key < 600; ++key)
+    nodes.push_back(Node{key, false, {}});
+  std::size_t hits = 0;
+  for (int round = 0; round < 40; ++round) {
+    for (Node& node : nodes) {
+      if (node.hook.queue != EvictionQueue::none) {
+        Policy::touched(node);
+        ++hits;
+      } else {
+        shard.policy.inserted(node);
+        if (shard.policy.size() > 550) shard.victims(50);
+      }
+    }
+  }
+  EXPECT_GT(hits, 40u * 600u / 2);  // first-in-first-out: none
+}
+
 TEST(EvictionPolicy, TheCounterSaturates) {
   Shard shard(10);
   Node& node = shard.insert(1);
@@ -195,118 +192,6 @@ TEST(EvictionPolicy, EntriesHitWithoutPauseAreStillEvictedAfterOneRound) {
     }
   }
   EXPECT_EQ(shard.policy.size(), 0u);
-}
-
-TEST(EvictionPolicy, StepsOverPinnedEntriesAtEveryPlaceOfTheSmallQueue) {
-  for (std::size_t pinned = 0; pinned < 5; ++pinned) {
-    Shard shard(10);
-    Keys expected;
-    for (std::size_t key = 0; key < 5; ++key) {
-      shard.insert(key, key == pinned);
-      if (key != pinned) expected.push_back(key);
-    }
-    EXPECT_EQ(shard.victims(5), expected) << pinned;
-    EXPECT_EQ(shard.policy.size(), 1u);
-  }
-}
-
-TEST(EvictionPolicy, StepsOverPinnedEntriesAtEveryPlaceOfTheMainQueue) {
-  for (std::size_t pinned = 0; pinned < 5; ++pinned) {
-    for (int hits = 0; hits < 5; ++hits) {
-      Shard shard(10);
-      Keys expected;
-      for (std::size_t key = 0; key < 5; ++key) {
-        Node& node = shard.insert_into_main(key);
-        if (key != pinned) expected.push_back(key);
-        if (key != pinned) continue;
-        node.pinned = true;
-        shard.hit(node, hits);
-      }
-      EXPECT_EQ(shard.victims(5), expected) << pinned;
-      EXPECT_EQ(shard.policy.size(), 1u);
-    }
-  }
-}
-
-TEST(EvictionPolicy, WhatWasPinnedIsEvictedInALaterPassAfterTheOthers) {
-  Shard shard(10);
-  Node& dirty = shard.insert(0, true);
-  for (std::size_t key = 1; key < 6; ++key)
-    shard.insert(key);
-  EXPECT_EQ(shard.victims(1), (Keys{1}));
-  dirty.pinned = false;
-  EXPECT_EQ(shard.victims(1), (Keys{2}));  // the same pass does not look at it again
-  shard.policy.begin_pass();
-  EXPECT_EQ(shard.victims(4), (Keys{3, 4, 5, 0}));
-}
-
-TEST(EvictionPolicy, AnAllPinnedCacheIsLookedAtOnceAPassInSmallSteps) {
-  for (const bool in_main : {false, true}) {
-    Shard shard(300);
-    for (std::size_t key = 0; key < 300; ++key) {
-      Node& node = in_main && key % 2 == 0 ? shard.insert_into_main(key) : shard.insert(key);
-      node.pinned = true;
-    }
-    for (int pass = 0; pass < 3; ++pass) {
-      shard.looked_at.clear();
-      shard.policy.begin_pass();
-      std::size_t calls = 0;
-      for (std::size_t budget = 0; budget == 0;) {
-        budget = 64;
-        ASSERT_EQ(shard.evict(budget), nullptr);
-        ++calls;
-      }
-      EXPECT_EQ(calls, 300u / 64 + 1);
-      std::sort(shard.looked_at.begin(), shard.looked_at.end());
-      EXPECT_EQ(shard.looked_at.size(), 300u);
-      EXPECT_EQ(std::unique(shard.looked_at.begin(), shard.looked_at.end()), shard.looked_at.end());
-    }
-  }
-}
-
-TEST(EvictionPolicy, AnExhaustedPassIsFollowedByANewOneWithoutBeingTold) {
-  Shard shard(10);
-  Node& first = shard.insert(1, true);
-  shard.insert(2, true);
-  EXPECT_EQ(shard.evict(), nullptr);
-  first.pinned = false;
-  EXPECT_EQ(shard.evict(), &first);
-}
-
-TEST(EvictionPolicy, LooksAtNoMoreThanItsBudget) {
-  Shard shard(10);
-  for (std::size_t key = 0; key < 10; ++key)
-    shard.insert(key, key < 5);
-  std::size_t budget = 3;
-  EXPECT_EQ(shard.evict(budget), nullptr);
-  EXPECT_EQ(budget, 0u);
-  EXPECT_EQ(shard.looked_at, (Keys{0, 1, 2}));
-  EXPECT_EQ(shard.evict(budget), nullptr);
-  EXPECT_EQ(shard.looked_at.size(), 3u);
-  budget = 64;
-  EXPECT_EQ(shard.evict(budget)->key, 5u);
-  EXPECT_EQ(budget, 61u);
-}
-
-TEST(EvictionPolicy, EntriesMayLeaveFromAnyPlaceDuringAPass) {
-  for (std::size_t leaving = 0; leaving < 8; ++leaving) {
-    Shard shard(10);
-    std::vector<Node*> nodes;
-    for (std::size_t key = 0; key < 8; ++key)
-      nodes.push_back(&shard.insert(key, key < 4));
-    std::size_t budget = 4;
-    EXPECT_EQ(shard.evict(budget), nullptr);  // 0 to 3 are behind the cursor now
-    shard.policy.removed(*nodes[leaving]);
-    EXPECT_EQ(nodes[leaving]->hook.queue, EvictionQueue::none);
-    shard.policy.removed(*nodes[leaving]);  // a second time changes nothing
-    EXPECT_EQ(shard.policy.size(), 7u);
-    for (Node* node : nodes)
-      node->pinned = false;
-    shard.policy.begin_pass();
-    Keys expected{4, 5, 6, 7, 0, 1, 2, 3};
-    std::erase(expected, leaving);
-    EXPECT_EQ(shard.victims(8), expected) << leaving;
-  }
 }
 
 TEST(EvictionPolicy, CapacityOneKeepsTheNewest) {

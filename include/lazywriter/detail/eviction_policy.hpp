@@ -2,10 +2,16 @@
 //
 // New entries wait in a small queue. One that is asked for again before it reaches the front moves
 // to the main queue; the others are evicted, and a ghost (the hash alone) remembers them for a
-// while: a key that comes back as a ghost enters the main queue at once. The main queue is a clock:
+// while: a key that comes back as a ghost enters the main queue. The main queue is a clock:
 // an entry that was hit since it was last looked at is spared, at the price of one hit. So keys
 // asked for once, a scan for example, pass through a tenth of the cache and leave the rest alone,
 // and a hit moves nothing: it costs a store of a 2-bit counter.
+//
+// Once the main queue is full, who wants to enter it must have been asked for more often lately
+// than the entry that would leave for it. That goes past the paper: on a loop over more keys than
+// fit, the main queue then keeps what it has and answers that part, where it would exchange one key
+// for its equal. A small sketch keeps the counts; it learns only from keys that came back, at
+// eviction and insertion.
 //
 // Pinned entries (unsaved ones) are stepped over. Each queue has a cursor: everything before it was
 // found pinned in this pass. The next pass begins at the cursor and reaches those last, so a store
@@ -15,7 +21,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
+#include "lazywriter/detail/frequency_sketch.hpp"
 #include "lazywriter/detail/ghost_table.hpp"
 
 namespace lazywriter::detail {
@@ -102,17 +110,29 @@ class EvictionPolicy {
   /// Throws: std::bad_alloc.
   explicit EvictionPolicy(std::size_t capacity)
       : small_target_(capacity == 0 ? 0 : std::max<std::size_t>(1, capacity / 10)),
-        ghosts_(capacity - capacity / 10) {}
+        main_target_(capacity == 0 ? std::numeric_limits<std::size_t>::max()
+                                   : capacity - small_target_),
+        ghosts_(capacity - capacity / 10),
+        sketch_(capacity) {}
 
   EvictionPolicy(const EvictionPolicy&) = delete;
   EvictionPolicy& operator=(const EvictionPolicy&) = delete;
 
   /// Takes up a node that is in no queue.
   void inserted(Node& node) noexcept {
-    HookOf{}(node).frequency = 0;
-    if (ghosts_.take(spread_hash(HashOf{}(node)))) {
+    auto& hook = HookOf{}(node);
+    hook.frequency = 0;
+    const std::uint64_t spread = spread_of(node);
+    if (!ghosts_.take(spread)) {
+      push_back(small_, EvictionQueue::small, node);
+      return;
+    }
+    sketch_.add(spread, requests_of_a_ghost);
+    const Node* const rival = main_is_full() ? main_.candidate() : nullptr;
+    if (rival == nullptr || sketch_.estimate(spread) > sketch_.estimate(spread_of(*rival))) {
       push_back(main_, EvictionQueue::main, node);
     } else {
+      hook.frequency = 1;  // it may try again at the front of the small queue
       push_back(small_, EvictionQueue::small, node);
     }
   }
@@ -154,7 +174,9 @@ class EvictionPolicy {
         return nullptr;
       }
       --budget;
-      if (from_small ? leaves_small(*node, evictable) : leaves_main(*node, evictable)) return node;
+      Node* const victim =
+          from_small ? look_at_small(*node, evictable) : look_at_main(*node, evictable);
+      if (victim != nullptr) return victim;
     }
     return nullptr;
   }
@@ -163,7 +185,9 @@ class EvictionPolicy {
   std::size_t size() const noexcept { return small_.size() + main_.size(); }
 
   /// What the policy holds beside the hooks.
-  std::size_t memory_bytes() const noexcept { return sizeof(*this) + ghosts_.memory_bytes(); }
+  std::size_t memory_bytes() const noexcept {
+    return sizeof(*this) + ghosts_.memory_bytes() + sketch_.memory_bytes();
+  }
 
  private:
   using Fifo = EvictionFifo<Node, HookOf>;
@@ -173,54 +197,90 @@ class EvictionPolicy {
     fifo.push_back(node);
   }
 
-  /// Decides about the candidate of the small queue; returns whether it is evicted.
+  static std::uint64_t spread_of(const Node& node) noexcept { return spread_hash(HashOf{}(node)); }
+
+  bool main_is_full() const noexcept { return main_.size() >= main_target_; }
+
+  static Node* evict(Fifo& fifo, Node& node) noexcept {
+    fifo.unlink(node);
+    HookOf{}(node).queue = EvictionQueue::none;
+    return &node;
+  }
+
+  void move_to_main(Node& node) noexcept {
+    small_.unlink(node);
+    HookOf{}(node).frequency = 0;
+    push_back(main_, EvictionQueue::main, node);
+  }
+
+  /// Looks at the candidate of the small queue. Returns: the victim, if that settles one.
   template <class Evictable>
-  bool leaves_small(Node& node, Evictable& evictable) noexcept {
-    auto& hook = HookOf{}(node);
-    if (hook.frequency > 0) {
-      small_.unlink(node);
-      hook.frequency = 0;
-      push_back(main_, EvictionQueue::main, node);
-      return false;
+  Node* look_at_small(Node& node, Evictable& evictable) noexcept {
+    const bool wanted = HookOf{}(node).frequency > 0;
+    Node* const rival = main_is_full() ? main_.candidate() : nullptr;
+    if (wanted && rival == nullptr) {
+      sketch_.add(spread_of(node), HookOf{}(node).frequency);
+      move_to_main(node);
+      return nullptr;
     }
     if (!evictable(static_cast<const Node&>(node))) {
       small_.step_over();
-      return false;
+      return nullptr;
     }
-    small_.unlink(node);
-    hook.queue = EvictionQueue::none;
-    ghosts_.remember(spread_hash(HashOf{}(node)));
-    return true;
+    if (wanted && !is_due(*rival, evictable)) return nullptr;
+    const std::uint64_t spread = spread_of(node);
+    sketch_.add(spread, HookOf{}(node).frequency);
+    if (wanted && sketch_.estimate(spread) > sketch_.estimate(spread_of(*rival))) {
+      move_to_main(node);
+      return evict(main_, *rival);
+    }
+    ghosts_.remember(spread);
+    return evict(small_, node);
   }
 
-  /// Decides about the candidate of the main queue; returns whether it is evicted.
+  /// Looks at the candidate of the main queue. Returns: it, if it is the victim.
   template <class Evictable>
-  bool leaves_main(Node& node, Evictable& evictable) noexcept {
+  Node* look_at_main(Node& node, Evictable& evictable) noexcept {
+    return is_due(node, evictable) ? evict(main_, node) : nullptr;
+  }
+
+  /// Whether the candidate of the main queue may be evicted. If not, the cursor has left it: it is
+  /// pinned, or it was spared and went to the back.
+  template <class Evictable>
+  bool is_due(Node& node, Evictable& evictable) noexcept {
     if (!evictable(static_cast<const Node&>(node))) {
       main_.step_over();
       return false;
     }
     auto& hook = HookOf{}(node);
-    main_.unlink(node);
-    if (hook.frequency > 0 && spared_ < main_.size()) {
-      --hook.frequency;
-      ++spared_;
-      main_.push_back(node);
-      return false;
+    if (hook.frequency == 0 || spared_ >= main_.size()) {
+      spared_ = 0;
+      return true;
     }
-    spared_ = 0;
-    hook.queue = EvictionQueue::none;
-    return true;
+    ++spared_;
+    --hook.frequency;
+    sketch_.add(spread_of(node), 1);
+    main_.unlink(node);
+    main_.push_back(node);
+    return false;
   }
+
+  /// What the return of an evicted key counts for. Found by measuring: with less, keys that come
+  /// back after a pause lose too often to those that stayed.
+  static constexpr unsigned requests_of_a_ghost = 4;
 
   /// Entries that the small queue keeps while the main queue has something to give. Constant.
   std::size_t small_target_;
+  /// Entries from which on the main queue takes one only in exchange for another. Constant.
+  std::size_t main_target_;
   Fifo small_;
   Fifo main_;
-  /// Nodes spared since main_ last gave up one. A whole round of them ends the mercy: readers that
+  /// Nodes spared since one was last due. A whole round of them ends the mercy: readers that
   /// hit faster than the clock turns must not keep the cache from shrinking.
   std::size_t spared_ = 0;
+  /// The keys that the small queue evicted.
   GhostTable ghosts_;
+  FrequencySketch sketch_;
 };
 
 }  // namespace lazywriter::detail
