@@ -114,23 +114,6 @@ def bar_panel(svg, x, y, width, title, bars, unit, label_width, row=22, top=None
     return bottom + 46
 
 
-def spread(labels, gap):
-    """Moves label heights apart so that none overlaps: (y, ...) sorted by y."""
-    labels = sorted(labels)
-    for _ in range(200):
-        moved = False
-        for i in range(len(labels) - 1):
-            distance = labels[i + 1][0] - labels[i][0]
-            if distance < gap - 0.01:
-                push = (gap - distance) / 2
-                labels[i] = (labels[i][0] - push, *labels[i][1:])
-                labels[i + 1] = (labels[i + 1][0] + push, *labels[i + 1][1:])
-                moved = True
-        if not moved:
-            break
-    return labels
-
-
 def cost_per_operation(data, path):
     size = 100_000
     operations = [
@@ -164,7 +147,7 @@ def scaling(data, path):
     size = 100_000
     panels = [("visit", "visit"), ("put", "put of an existing key"), ("mix", "90 % visit, 10 % put")]
     svg = Svg(
-        1160, 420, "Scaling over threads",
+        1000, 420, "Scaling over threads",
         f"million operations per second, all threads together, {size:,} items, uniform keys; higher is better",
     )
     series = {}
@@ -228,11 +211,11 @@ def latency(data, path):
     for i, name in enumerate(("visit", "put")):
         x, y, width, height = 80 + 490 * i, 110, 420, 240
         svg.text(x, y - 16, name, size=13, weight="bold")
-        low, high = 2, 7  # powers of ten of nanoseconds
+        low, high = 2, 8  # powers of ten of nanoseconds
         for power in range(low, high + 1):
             at = y + height - (power - low) / (high - low) * height
             svg.line(x, at, x + width, at)
-            label = {2: "100 ns", 3: "1 µs", 4: "10 µs", 5: "100 µs", 6: "1 ms", 7: "10 ms"}[power]
+            label = {2: "100 ns", 3: "1 µs", 4: "10 µs", 5: "100 µs", 6: "1 ms", 7: "10 ms", 8: "100 ms"}[power]
             svg.text(x - 6, at + 4, label, size=10, anchor="end", color=MUTED)
         for j, (_, label) in enumerate(points):
             at = x + 24 + j * (width - 48) / (len(points) - 1)
@@ -252,7 +235,9 @@ def latency(data, path):
                 svg.path(line, color, 2.4)
         svg.text(x + width / 2, y + height + 36, "share of the calls", size=11, anchor="middle", color=MUTED)
     at = 80
-    for _, label, color in situations:
+    for situation, label, color in situations:
+        if data.median(f"latency/visit/{situation}", "p50") is None:
+            continue
         svg.rectangle(at, 414, 14, 4, color)
         svg.text(at + 20, 420, label, size=11)
         at += 46 + 6.4 * len(label)
@@ -291,13 +276,15 @@ def flush(data, path):
             value = data.median(f"flush_postgres/{write}/lazywriter/{batch}/local", "rows_per_s")
             if value and copy:
                 by_batch.append((f"batches of {batch:,}, {write}s", 100 * value / copy, color, True))
+    panels = [rows for rows in (local, far, by_batch) if rows]
     svg = Svg(
-        1040, 90 + 58 + 22 * 9 + 58 + 22 * 9 + (70 + 22 * 6 if by_batch else 0),
+        1040, 84 + sum(72 + 22 * len(rows) for rows in panels),
         "Writing to PostgreSQL",
         "rows per second, batches of 1,000 unless said otherwise, synchronous commit; longer is better",
     )
     y = bar_panel(svg, 24, 92, 980, "local socket", local, "rows per second", 300)
-    y = bar_panel(svg, 24, y + 14, 980, "1 ms of added round trip", far, "rows per second", 300)
+    if far:
+        y = bar_panel(svg, 24, y + 14, 980, "1 ms of added round trip", far, "rows per second", 300)
     if by_batch:
         bar_panel(
             svg, 24, y + 14, 980, "a flush against plain COPY in batches of the same size, local socket",
