@@ -102,7 +102,7 @@ concept TakesKeyData = requires(Item& item, const Item& stored) {
 /// - `item.key() const` returns its key, by value or by const reference to a part of the item; the
 /// key is
 ///   hashable by key_hash, equality comparable and copyable, and never changes while the item is
-///   cached;
+///   cached; nothing else in the item points into its key;
 /// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps) and
 ///   leaves the key and everything the program wrote as they are.
 ///

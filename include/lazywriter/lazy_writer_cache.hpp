@@ -239,7 +239,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   std::size_t retry_parked();
 
   /// Effect: forgets a parked value or erase: the next read asks the store. Returns: false if the
-  /// key is not parked.
+  /// key is not parked (or, after KeyChanged, an older value of it is on its way to the store now).
   bool discard_parked(key_view key);
 
   /// Effect: refuses writes from now on, flushes (if flush_on_close) until all is saved or the time

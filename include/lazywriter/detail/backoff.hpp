@@ -13,7 +13,7 @@ namespace lazywriter::detail {
 class Backoff {
  public:
   Backoff(std::chrono::milliseconds least, std::chrono::milliseconds most) noexcept
-      : least_(least), most_(most), random_(std::random_device{}()) {}
+      : least_(least), most_(most), random_(seed()) {}
 
   /// Returns: the wait after the `failures`-th failure in a row (1 = the first): least doubled for
   /// each further one, at most `most`, of which a random half to whole is taken. 0 failures: no
@@ -33,6 +33,13 @@ class Backoff {
   [[nodiscard]] std::chrono::milliseconds most() const noexcept { return most_; }
 
  private:
+  /// Different for caches that start at once on many machines, without std::random_device, which
+  /// can throw.
+  static std::minstd_rand::result_type seed() noexcept {
+    const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+    return static_cast<std::minstd_rand::result_type>(now ^ (now >> 32));
+  }
+
   std::chrono::milliseconds least_;
   std::chrono::milliseconds most_;
   std::minstd_rand random_;

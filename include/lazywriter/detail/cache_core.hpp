@@ -115,6 +115,10 @@ class CacheCore {
 
   // ---- reading
 
+  /// Whether who waited for another thread's load may take "absent" for its answer, or needs it
+  /// settled under the lock.
+  enum class AbsentIs { answer, unsettled };
+
   /// Effect: runs on_item(const Item&) on the item, loading it if need be. Returns: whether there
   /// is one.
   template <class OnItem>
@@ -163,8 +167,9 @@ class CacheCore {
   /// the resident entry or tombstone, or nullptr when there is nothing, neither here nor in the
   /// store. Repeats it after a wait if it needs a slot. Throws: CacheClosed, CacheFull, what find
   /// threw.
+  /// `absent`: whether "absent" may be another thread's answer; then on_entry is not called.
   template <class OnEntry>
-  void change(View key, OnEntry&& on_entry) {
+  void change(View key, AbsentIs absent, OnEntry&& on_entry) {
     refuse_visitors();
     const Probe sought = probe(key);
     Part& shard = shards_.of(sought.hash);
@@ -185,7 +190,7 @@ class CacheCore {
         }
       }
       if (std::exchange(wait.load_first, false)) {
-        const Step step = load(sought, shard, AbsentIs::unsettled, [&](Node* node) {
+        const Step step = load(sought, shard, absent, [&](Node* node) {
           shard.mutex.assert_held();
           require_open(shard);
           return on_entry(shard, sought, node);
@@ -286,9 +291,6 @@ class CacheCore {
   }
 
  private:
-  /// Whether a waiter may take "absent" for its answer, or needs it settled under the lock.
-  enum class AbsentIs { answer, unsettled };
-
   struct SlotWait {
     std::optional<SlotBudget::Waiter> waiter;
     Clock::time_point deadline;
@@ -403,7 +405,10 @@ class CacheCore {
     if (node != nullptr) return on_entry(node);  // somebody wrote it meanwhile: that is the answer
     if (error != nullptr) std::rethrow_exception(error);
     if (!usable) return std::nullopt;
-    if (item.has_value()) node = &shard.table.insert_item(sought.hash, std::move(*item));
+    if (item.has_value()) {
+      node = &shard.table.insert_item(sought.hash, std::move(*item));
+      shard.publish_clean();
+    }
     const Step step = on_entry(node);
     make_room(shard, evicted);
     return step;

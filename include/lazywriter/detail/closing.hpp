@@ -7,18 +7,18 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <system_error>
+#include <string_view>
 #include <thread>
 #include <utility>
 
-#include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/cache_item.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/flush_result.hpp"
 
 namespace lazywriter::detail {
 
-/// Ends the call of an adapter that hangs: halts the flusher, and interrupts the adapter, at a
-/// deadline unless it is destroyed before.
+/// Keeps the time: halts the flusher, and interrupts an adapter that can be, at a deadline unless
+/// it is destroyed before.
 template <class Cut>
 class DeadlineGuard {
  public:
@@ -86,21 +86,19 @@ class Closing {
       cache.core_.gate().interrupt();
     };
     std::optional<DeadlineGuard<decltype(cut)>> guard;
-    if constexpr (Interruptible<typename Cache::reader_writer_type>) {
-      try {
-        guard.emplace(deadline, cut);
-      } catch (const std::system_error&) {
-        cut();  // no thread to keep the time: rather hand everything back than wait without bound
-      }
+    try {
+      guard.emplace(deadline, cut);
+    } catch (...) {
+      cut();  // no thread to keep the time: rather hand everything back than wait without bound
     }
     cache.prune_loop_.request_stop();
     cache.flush_loop_.request_stop();
 
     FlushResult result;
     if (cache.core_.config().flush_on_close) {
-      const auto nothing_more = [] { return false; };
+      const auto halted = [&cache] { return cache.flusher_.halted(); };
       const auto pause = [](Clock::time_point until) { std::this_thread::sleep_until(until); };
-      result = cache.flusher_.flush_until(deadline, nothing_more, pause);
+      result = cache.flusher_.flush_until(deadline, halted, pause);
     }
     cache.flusher_.halt();
     cache.flusher_.wait_idle(std::nullopt);

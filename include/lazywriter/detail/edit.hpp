@@ -68,21 +68,28 @@ class InPlaceEdit {
   /// Returns: whether the key is still the same.
   bool finish(bool changed, typename Core::SlotHold& slot) {
     shard_.mutex.assert_held();
-    bool same_key = true;
+    bool same_key = false;
     try {
       same_key = node_.second.content.item().key() == *shard_.spare_trouble->displaced_key;
     } catch (...) {
-      attach(slot);
+      park(slot);  // nobody can tell which key it has now
       throw;
     }
-    if (same_key) {
-      if (changed) attach(slot);
-      return true;
+    if (!same_key) {
+      park(slot);
+      return false;
     }
+    Table::rekey(node_);
+    if (changed) attach(slot);
+    return true;
+  }
+
+  /// Effect: the item stays under the key it was found by.
+  void park(typename Core::SlotHold& slot) noexcept {
+    shard_.mutex.assert_held();
     const Stamp now = slot.grant(node_);
     shard_.table.park_displaced(node_, std::move(shard_.spare_trouble), now);
     ++shard_.counters.parkings;
-    return false;
   }
 
   void attach(typename Core::SlotHold& slot) noexcept {

@@ -108,7 +108,10 @@ class EntryTable {
   /// before, to be destroyed outside of the lock.
   void replace_item(Node& node, Item& item) noexcept {
     Entry<Item>& entry = node.second;
-    if (entry.content.has_item()) {
+    if (has_displaced_key(node)) {
+      std::swap(entry.content.item(),
+                item);  // the key inside is another one: nothing of it may stay
+    } else if (entry.content.has_item()) {
       entry.content.swap_item(item);
     } else {
       entry.content.set_item(std::move(item));
@@ -139,6 +142,15 @@ class EntryTable {
     return extract(node);
   }
 
+  /// Effect: looks up again where the key lies: a function that worked on the item in place may
+  /// have moved it. The key inside the item must be the one that the entry stands under.
+  static void rekey(Node& node) noexcept { node.first.key = node.second.content.key_address(); }
+
+  /// Whether the item has another key than the entry stands under.
+  static bool has_displaced_key(const Node& node) noexcept {
+    return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
+  }
+
   // ---- unsaved: slots, and the dirty list
 
   void grant_slot(Node& node) noexcept {
@@ -161,9 +173,10 @@ class EntryTable {
     entry.trouble.reset();
     entry.failed = false;
     if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
-    entry.unsaved_since = now;
-    oldest_waiting_ = older(oldest_waiting_, now);
-    if (!entry.in_flight) waiting_.push_back(node);
+    // What was parked has been unsaved since it was first written, whatever it holds now.
+    if (entry.unsaved_since == no_stamp) entry.unsaved_since = now;
+    wait_for_turn(node);
+    if (was_parked && !entry.in_flight) ++released_;
   }
 
   /// dirty -> parked, out of turn: the function given to update changed the key inside the item.
@@ -183,6 +196,7 @@ class EntryTable {
 
   /// Effect: everything dirty now is due in this pass.
   void begin_turn() noexcept {
+    released_ = 0;
     turn_.append(waiting_);
     oldest_in_turn_ = older(oldest_in_turn_, std::exchange(oldest_waiting_, no_stamp));
   }
@@ -231,10 +245,13 @@ class EntryTable {
 
   /// Effect: ends the turn, once every entry of it was pinned and landed; what was kept goes back
   /// in front, oldest first.
-  void end_turn() noexcept {
+  /// Returns: how many entries that were parked when the turn began, or since, are dirty now
+  /// without having been part of it.
+  std::size_t end_turn() noexcept {
     waiting_.prepend(kept_);
     oldest_in_turn_ = no_stamp;  // what is still dirty was counted as waiting when it landed
     if (waiting_.empty()) oldest_waiting_ = no_stamp;
+    return released_;
   }
 
   // ---- deliberate ways out
@@ -272,27 +289,18 @@ class EntryTable {
   bool unpark(Node& node) noexcept {
     Entry<Item>& entry = node.second;
     if (!entry.parked() || entry.in_flight || has_displaced_key(node)) return false;
-    entry.trouble.reset();
     --parked_;
-    waiting_.push_back(node);
-    oldest_waiting_ = older(oldest_waiting_, entry.unsaved_since);
+    entry.trouble.reset();
+    wait_for_turn(node);
+    ++released_;
     return true;
   }
 
-  /// parked -> gone: the next read asks the store. An entry that the flusher still holds leaves
-  /// when it lands. Returns: the entry, if it left now.
+  /// parked -> gone: the next read asks the store. The entry must not be in flight. Returns: it.
   Removed forget_parked(Node& node) noexcept {
     --parked_;
-    Entry<Item>& entry = node.second;
-    entry.trouble->parked = false;
-    entry.unsaved_since = no_stamp;
     release_slot(node);
-    if (entry.in_flight) {
-      hide_item(node);
-      entry.discarded = true;
-      return {};
-    }
-    if (entry.erased) return leave_as_tombstone(node);
+    if (node.second.erased) return leave_as_tombstone(node);
     return remove(node);
   }
 
@@ -335,6 +343,12 @@ class EntryTable {
     return entry.erased ? leave_as_tombstone(node) : Removed{};
   }
 
+  /// Effect: an entry that is dirty now stands in the list, unless the flusher holds it.
+  void wait_for_turn(Node& node) noexcept {
+    oldest_waiting_ = older(oldest_waiting_, node.second.unsaved_since);
+    if (!node.second.in_flight) waiting_.push_back(node);
+  }
+
   static constexpr std::size_t most_reserved = std::size_t{1} << 22;
 
   static Stamp older(Stamp a, Stamp b) noexcept {
@@ -354,13 +368,6 @@ class EntryTable {
     }
     return node;
   }
-
-  static bool has_displaced_key(const Node& node) noexcept {
-    return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
-  }
-
-  /// Effect: points the map's key at where the key lies after the item was replaced.
-  static void rekey(Node& node) noexcept { node.first.key = node.second.content.key_address(); }
 
   Removed leave_as_tombstone(Node& node) noexcept {
     --tombstones_;
@@ -401,6 +408,8 @@ class EntryTable {
   /// Entries for which pinned() holds.
   std::size_t pinned_ = 0;
   std::size_t tombstones_ = 0;
+  /// Entries that went from parked to dirty since the turn began.
+  std::size_t released_ = 0;
 };
 
 }  // namespace lazywriter::detail

@@ -55,8 +55,10 @@ class FlushBatch {
   /// unsaved as before and still pinned. An entry that holds nothing unsaved any more is landed;
   /// one that cannot be copied is given to `unreadable(pin, error)`, which runs under the shard's
   /// lock and must land it. Never throws: out of memory is a transient failure.
-  template <class Land, class Unreadable>
-  Attempt write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable) noexcept {
+  /// `stop(Before)`: see StoreGate::write.
+  template <class Land, class Unreadable, class Stop>
+  Attempt write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable,
+                Stop&& stop) noexcept {
     Attempt attempt;
     try {
       reserve(pins.size());
@@ -71,7 +73,7 @@ class FlushBatch {
     attempt.entries = attempt.saved + attempt.erased;
     if (attempt.entries == 0) return attempt;
 
-    attempt.verdict = gate_.write(keys_, items_);
+    attempt.verdict = gate_.write(keys_, items_, stop);
     if (attempt.verdict.outcome == Outcome::committed) {
       merge(
           erased_pins_, [](Node&, std::size_t) {}, land);
@@ -158,6 +160,9 @@ class FlushBatch {
           } catch (...) {  // NOLINT(bugprone-empty-catch)
             // The row is saved; only what the store generated could not be taken over, which the
             // next save brings again.
+          }
+          if (!pin.node->second.erased && !Table::has_displaced_key(*pin.node)) {
+            Table::rekey(*pin.node);
           }
           pin.node->second.failed = false;
           if (pin.node->second.trouble != nullptr && !pin.node->second.parked()) {

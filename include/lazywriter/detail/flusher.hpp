@@ -82,6 +82,7 @@ class Flusher {
   /// Effect: no transaction begins from now on; passes under way end as soon as the call under way
   /// does.
   void halt() noexcept { halted_.store(true); }
+  [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
 
   /// Blocks until no pass is under way or `deadline` has passed. Afterwards, with halt(), nothing
   /// is in flight and nothing will be. Returns: whether that holds.
@@ -101,6 +102,8 @@ class Flusher {
   struct Suspect {
     Pin<Item> pin;
     std::string error;
+    /// By the attempt of the round under way.
+    bool rejected = false;
   };
 
   struct Pass {
@@ -192,7 +195,7 @@ class Flusher {
         pass.next_due = std::min(pass.next_due, trouble->retry_at);
         land(pass, pin, Place::front);
       } else if (alone || trouble->rejections != 0) {
-        suspects_.push_back({pin, {}});
+        suspects_.push_back({pin, {}, false});
       } else {
         pins_.push_back(pin);
       }
@@ -220,7 +223,7 @@ class Flusher {
         if (attempt.entries == 1) {
           const auto at = std::find_if(pins.begin(), pins.end(),
                                        [](const auto& pin) { return pin.node != nullptr; });
-          suspects_.push_back({*at, std::move(attempt.verdict.error)});
+          suspects_.push_back({*at, std::move(attempt.verdict.error), false});
           at->node = nullptr;
         } else {
           write_range(pass, pins.first(pins.size() / 2));
@@ -232,6 +235,7 @@ class Flusher {
         retry_.batch_failed(attempt.entries);
         return land_all(pass, pins);
       case Outcome::unavailable:
+      case Outcome::stopped:
         return land_all(pass, pins);
     }
   }
@@ -244,28 +248,38 @@ class Flusher {
   void retry_rejected(Pass& pass) {
     std::size_t writes_left = config_.max_batch;
     bool progress = true;
-    bool whole_round = true;
-    while (progress && whole_round && !suspects_.empty()) {
+    while (progress && writes_left != 0 && !suspects_.empty()) {
       progress = false;
       for (Suspect& suspect : suspects_) {
-        if (over(pass) || writes_left == 0) {
-          whole_round = false;
-          break;
-        }
+        suspect.rejected = false;
+        if (over(pass) || writes_left == 0) continue;
         --writes_left;
         const Pins alone(&suspect.pin, 1);
         auto attempt = attempt_write(pass, alone);
-        suspect.error = std::move(attempt.verdict.error);
         progress |= attempt.verdict.outcome == Outcome::committed && attempt.entries != 0;
+        suspect.rejected = attempt.verdict.outcome == Outcome::rejected;
+        suspect.error = std::move(attempt.verdict.error);
         if (attempt.verdict.outcome == Outcome::transient) {
           set_apart(pass, alone, std::move(suspect.error));
         }
       }
       std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
     }
-    if (progress || !whole_round) return;
-    for (Suspect& suspect : suspects_)
-      count_rejection(pass, suspect);
+    // Those that this pass did not come to are landed in front of these, so that all have their
+    // turn.
+    for (Suspect& suspect : suspects_) {
+      if (!suspect.rejected) continue;
+      if (progress) {
+        land_back(pass, suspect);
+      } else {
+        count_rejection(pass, suspect);
+      }
+    }
+  }
+
+  void land_back(Pass& pass, Suspect& suspect) noexcept {
+    batch_.for_each_hold(Pins(&suspect.pin, 1),
+                         [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
   }
 
   void count_rejection(Pass& pass, Suspect& suspect) {
@@ -293,7 +307,8 @@ class Flusher {
         [&](Pin<Item>& pin, std::string&& error) noexcept {
           note_error(pass, error);
           set_own_pace(pass, pin, std::move(error));
-        });
+        },
+        [&](Before call) noexcept { return call == Before::commit ? halted_.load() : over(pass); });
     if (attempt.entries == 0) return attempt;
     pass.wrote = true;
     if (attempt.verdict.outcome == Outcome::committed) {
@@ -303,9 +318,12 @@ class Flusher {
       pass.committed = true;
       pass.transient_in_a_row = 0;
       if (attempt.was_alone) retry_.loner_recovered();
+    } else if (attempt.verdict.outcome == Outcome::stopped) {
+      note_error(pass, attempt.verdict.error);
+      pass.over = true;
     } else {
       meter_.failed(attempt.entries, attempt.retried);
-      fail(pass, attempt.verdict, attempt.was_alone);
+      fail(pass, attempt.verdict, attempt.was_alone && attempt.entries == 1);
     }
     return attempt;
   }
@@ -402,7 +420,7 @@ class Flusher {
           Pin<Item> pin{shard.get(), node, no_stamp};
           land(pass, pin, Place::front);
         }
-        if (!more) shard->table.end_turn();
+        if (!more) pass.result.pending += shard->table.end_turn();
       }
     }
   }

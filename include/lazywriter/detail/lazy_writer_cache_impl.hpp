@@ -98,7 +98,8 @@ template <class F>
 bool LazyWriterCache<Item, ReaderWriter>::update(key_view key, F&& f) {
   bool exists = false;
   core_.change(
-      key, [&](typename Core::Part& shard, const typename Core::Probe&, typename Core::Node* node) {
+      key, Core::AbsentIs::answer,
+      [&](typename Core::Part& shard, const typename Core::Probe&, typename Core::Node* node) {
         if (node == nullptr || node->second.erased) return detail::Step::done;
         typename Core::SlotHold slot(core_, shard, node);
         if (!slot) return detail::Step::needs_slot;
@@ -115,44 +116,46 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
   std::optional<Item> value;  // outlives the lock: what was replaced is destroyed with it
   typename Core::Evicted evicted;
   bool exists = false;
-  core_.change(key, [&](typename Core::Part& shard, const typename Core::Probe& probe,
-                        typename Core::Node* node) {
-    shard.mutex.assert_held();
-    typename Core::SlotHold slot(core_, shard, node);
-    if (!slot) return detail::Step::needs_slot;
-    value.reset();
-    exists = node != nullptr && node->second.visible();
-    if (exists) value.emplace(std::as_const(node->second.content).item());
-    bool changed = false;
-    {
-      const detail::VisitorScope scope(&core_);
-      changed = detail::invoke_edit(f, value);
-    }
-    if (!changed || (!exists && !value.has_value())) return detail::Step::done;
-    if (!value.has_value()) {
-      if constexpr (!Core::Gate::can_erase) {
-        throw std::logic_error("lazywriter: compute emptied an item, and the adapter cannot erase");
-      }
-      shard.table.hide_item(*node);
-      slot.attach(*node);
-      ++shard.counters.erases;
-      exists = false;
-      return detail::Step::done;
-    }
-    if (!(value->key() == probe.key)) throw KeyChanged();
-    if (node == nullptr) {
-      shard.tickets.make_stale(probe);
-      node = &shard.table.insert_item(probe.hash, std::move(*value));
-      slot.attach(*node);
-      core_.make_room(shard, evicted);
-    } else {
-      shard.table.replace_item(*node, *value);
-      slot.attach(*node);
-    }
-    ++shard.counters.puts;
-    exists = true;
-    return detail::Step::done;
-  });
+  core_.change(key, Core::AbsentIs::unsettled,
+               [&](typename Core::Part& shard, const typename Core::Probe& probe,
+                   typename Core::Node* node) {
+                 shard.mutex.assert_held();
+                 typename Core::SlotHold slot(core_, shard, node);
+                 if (!slot) return detail::Step::needs_slot;
+                 value.reset();
+                 exists = node != nullptr && node->second.visible();
+                 if (exists) value.emplace(std::as_const(node->second.content).item());
+                 bool changed = false;
+                 {
+                   const detail::VisitorScope scope(&core_);
+                   changed = detail::invoke_edit(f, value);
+                 }
+                 if (!changed || (!exists && !value.has_value())) return detail::Step::done;
+                 if (!value.has_value()) {
+                   if constexpr (!Core::Gate::can_erase) {
+                     throw std::logic_error(
+                         "lazywriter: compute emptied an item, and the adapter cannot erase");
+                   }
+                   shard.table.hide_item(*node);
+                   slot.attach(*node);
+                   ++shard.counters.erases;
+                   exists = false;
+                   return detail::Step::done;
+                 }
+                 if (!(value->key() == probe.key)) throw KeyChanged();
+                 if (node == nullptr) {
+                   shard.tickets.make_stale(probe);
+                   node = &shard.table.insert_item(probe.hash, std::move(*value));
+                   slot.attach(*node);
+                   core_.make_room(shard, evicted);
+                 } else {
+                   shard.table.replace_item(*node, *value);
+                   slot.attach(*node);
+                 }
+                 ++shard.counters.puts;
+                 exists = true;
+                 return detail::Step::done;
+               });
   return exists;
 }
 
@@ -322,7 +325,7 @@ bool LazyWriterCache<Item, ReaderWriter>::discard_parked(key_view key) {
   const detail::MutexLock lock(shard.mutex);
   shard.tickets.make_stale(probe);
   auto* const node = shard.table.find(probe);
-  if (node == nullptr || !node->second.parked()) return false;
+  if (node == nullptr || !node->second.parked() || node->second.in_flight) return false;
   removed = shard.table.forget_parked(*node);
   shard.return_slots(core_.shards().slots(), 1);
   shard.publish_clean();

@@ -202,8 +202,9 @@ class ShardSet {
   const std::size_t share_;
   // Apart from each other and at fixed addresses: each holds a lock.
   std::vector<std::unique_ptr<Part>> shards_;
-  SlotBudget slots_;
-  StampClock clock_;
+  // Written by many, so apart from what every call reads.
+  alignas(64) SlotBudget slots_;
+  alignas(64) StampClock clock_;
 };
 
 }  // namespace lazywriter::detail

@@ -23,7 +23,12 @@ enum class Outcome {
   transient,
   /// It could not even begin: nothing can be written at the moment.
   unavailable,
+  /// It was given up before the commit because time was up; says nothing of the store.
+  stopped,
 };
+
+/// What a transaction is about to call.
+enum class Before { write, commit };
 
 /// A verdict with the text of the error that led to it.
 struct Verdict {
@@ -67,8 +72,10 @@ class StoreGate {
   }
 
   /// Effect: one transaction: `erases`, then `saves`, then commit. Never throws. An item that was
-  /// saved carries what the store generated.
-  Verdict write(std::span<const Key> erases, std::span<Item> saves) noexcept {
+  /// saved carries what the store generated. `stop(Before)` is asked before every further call of
+  /// the adapter: true gives the transaction up.
+  template <class Stop>
+  Verdict write(std::span<const Key> erases, std::span<Item> saves, Stop&& stop) noexcept {
     const AdapterScope scope(cache_);
     std::optional<typename ReaderWriter::transaction_type> transaction;
     Verdict verdict;
@@ -78,9 +85,12 @@ class StoreGate {
       return {Outcome::unavailable, current_error_text()};
     }
     try {
-      erase_all(erases, *transaction);
-      save_all(saves, *transaction);
-      store_.commit_tx(*transaction);
+      if (erase_all(erases, *transaction, stop) && save_all(saves, *transaction, stop) &&
+          !stop(Before::commit)) {
+        store_.commit_tx(*transaction);
+      } else {
+        verdict = {Outcome::stopped, "the time was up before the transaction was complete"};
+      }
     } catch (...) {
       verdict = judge();
     }
@@ -117,24 +127,37 @@ class StoreGate {
   }
 
  private:
-  void erase_all(std::span<const Key> keys, typename ReaderWriter::transaction_type& transaction) {
-    if (keys.empty()) return;
+  /// Returns: false if it was stopped.
+  template <class Stop>
+  bool erase_all(std::span<const Key> keys, typename ReaderWriter::transaction_type& transaction,
+                 Stop& stop) {
+    if (keys.empty()) return true;
     if constexpr (BatchEraser<ReaderWriter, Item>) {
+      if (stop(Before::write)) return false;
       store_.erase_batch(keys, transaction);
     } else if constexpr (Eraser<ReaderWriter, Item>) {
-      for (const Key& key : keys)
+      for (const Key& key : keys) {
+        if (stop(Before::write)) return false;
         store_.erase(key, transaction);
+      }
     }
+    return true;
   }
 
-  void save_all(std::span<Item> items, typename ReaderWriter::transaction_type& transaction) {
-    if (items.empty()) return;
+  template <class Stop>
+  bool save_all(std::span<Item> items, typename ReaderWriter::transaction_type& transaction,
+                Stop& stop) {
+    if (items.empty()) return true;
     if constexpr (BatchSaver<ReaderWriter, Item>) {
+      if (stop(Before::write)) return false;
       store_.save_batch(items, transaction);
     } else {
-      for (Item& item : items)
+      for (Item& item : items) {
+        if (stop(Before::write)) return false;
         store_.save(item, transaction);
+      }
     }
+    return true;
   }
 
   /// The exception being handled, by what to do about it.
