@@ -56,7 +56,7 @@ find_server_programs() {
     if [[ -x $candidate/postgres && -x $candidate/initdb ]]; then echo "$candidate"; return; fi
   done < <(
     find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -Vr
-    command -v pg_config >/dev/null && pg_config --bindir
+    command -v pg_config >/dev/null && pg_config --bindir 2>/dev/null
     command -v postgres >/dev/null && dirname "$(readlink -f "$(command -v postgres)")"
   )
   return 1

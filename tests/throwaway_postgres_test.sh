@@ -4,6 +4,7 @@ set -uo pipefail
 launcher=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/cmake/throwaway_postgres.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
 failures=0
 
 check() {  # check WHAT COMMAND...: the command must succeed
