@@ -1,0 +1,96 @@
+// operator new fails at its N-th call on this thread, for every N.
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "support/scenario.hpp"
+
+namespace {
+
+struct Allocations {
+  static inline thread_local std::size_t countdown = 0;  // 0: never fails
+  static inline thread_local bool lasting = false;
+  static inline thread_local bool met = false;
+};
+
+void* allocate(std::size_t size) {
+  if (Allocations::countdown != 0 &&
+      (Allocations::countdown == 1 || --Allocations::countdown == 0)) {
+    Allocations::met = true;
+    if (!Allocations::lasting) Allocations::countdown = 0;
+    throw std::bad_alloc();
+  }
+  void* const memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return allocate(size);
+}
+void* operator new[](std::size_t size) {
+  return allocate(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace lazywriter::testing {
+namespace {
+
+class OutOfMemory : public ::testing::TestWithParam<bool> {};
+
+TEST_P(OutOfMemory, AtEveryAllocationLosesNothing) {
+  bool met = true;
+  std::size_t nth = 1;
+  for (; met; ++nth) {
+    Scenario<Account> scenario;
+    Allocations::met = false;
+    Allocations::lasting = GetParam();
+    Allocations::countdown = nth;
+    scenario.run();
+    Allocations::countdown = 0;
+    met = Allocations::met;
+    SCOPED_TRACE("allocation " + std::to_string(nth));
+    scenario.expect_consistent();
+    scenario.expect_recovery();
+    ASSERT_LT(nth, 10'000U);
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(nth, 30U);
+}
+
+INSTANTIATE_TEST_SUITE_P(OnceAndFromThenOn, OutOfMemory, ::testing::Bool());
+
+TEST(OutOfMemory, AHitAllocatesNothingButTheCopy) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  Allocations::lasting = true;
+  Allocations::met = false;
+  Allocations::countdown = 1;
+  const bool hit = cache.visit("ann", [](const Account&) {});
+  const bool there = cache.contains("ann");
+  const bool copied = cache.get("ann").has_value();  // a short string: no allocation in the copy
+  cache.put({"ann", 2});
+  Allocations::countdown = 0;
+  EXPECT_TRUE(hit && there && copied);
+  EXPECT_FALSE(Allocations::met);
+}
+
+}  // namespace
+}  // namespace lazywriter::testing
