@@ -1,0 +1,224 @@
+// Defects that were found once and must not come back: each needs two or three things at a time.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <latch>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lazywriter/lazy_writer_cache.hpp"
+#include "lazywriter/memory_reader_writer.hpp"
+
+namespace lazywriter {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Row {
+  std::string name;
+  int value = 0;
+  int id = 0;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Row& stored) { id = stored.id; }
+};
+
+CacheConfig by_hand() {
+  CacheConfig config;
+  config.flush_interval = config.prune_interval = milliseconds{0};
+  config.retry_backoff_min = config.retry_backoff_max = milliseconds{0};
+  config.close_timeout = milliseconds{0};
+  config.park_after = 3;
+  config.shards = 1;
+  return config;
+}
+
+// Too long for the string object: the characters lie on the heap.
+const std::string key_one = "a rather long key, number one";
+const std::string key_two = "a rather long key, number two";
+
+class EdgeCasesTest : public ::testing::Test {
+ protected:
+  using Store = MemoryReaderWriter<Row>;
+
+  void displace(LazyWriterCache<Row, Store>& cache) {
+    cache.put({key_one, 1});
+    ASSERT_TRUE(cache.flush().ok());
+    EXPECT_THROW(cache.update(key_one, [](Row& row) { row.name = key_two; }), KeyChanged);
+  }
+
+  Store store_;
+};
+
+TEST_F(EdgeCasesTest, AWriteOverAnItemWithAForeignKeyKeepsItsOwn) {
+  LazyWriterCache cache(store_, by_hand());
+  displace(cache);
+  cache.put({key_one, 42});
+  EXPECT_EQ(cache.get(key_one)->value, 42);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store_.row(key_one)->value, 42);
+  EXPECT_FALSE(store_.row(key_two).has_value());
+}
+
+TEST_F(EdgeCasesTest, AnUpdateMayRepairTheKey) {
+  LazyWriterCache cache(store_, by_hand());
+  displace(cache);
+  EXPECT_TRUE(cache.update(key_one, [](Row& row) { row = {key_one, 7, 0}; }));
+  EXPECT_TRUE(cache.contains(key_one));
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store_.row(key_one)->value, 7);
+}
+
+TEST_F(EdgeCasesTest, AnItemWithAForeignKeyCanBeErasedAndDiscarded) {
+  LazyWriterCache cache(store_, by_hand());
+  displace(cache);
+  cache.erase(key_one);
+  EXPECT_FALSE(cache.contains(key_one));
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_FALSE(store_.row(key_one).has_value());
+
+  displace(cache);
+  EXPECT_EQ(cache.retry_parked(), 0U) << "it would be saved under the foreign key";
+  EXPECT_TRUE(cache.discard_parked(key_one));
+  EXPECT_EQ(cache.get(key_one)->value, 1) << "as the store has it";
+}
+
+// A copy-on-write item: its key lies in a block that moves when a shared one is written.
+struct Shared {
+  struct Data {
+    std::string name;
+    int id = 0;
+  };
+  std::shared_ptr<Data> data = std::make_shared<Data>();
+  const std::string& key() const { return data->name; }
+  void copy_key_data_from(const Shared& stored) {
+    if (data.use_count() > 1) data = std::make_shared<Data>(*data);
+    data->id = stored.data->id;
+  }
+};
+
+TEST_F(EdgeCasesTest, AKeyMayMoveWhenTheStoreFillsInWhatItGenerated) {
+  MemoryReaderWriter<Shared> store;
+  LazyWriterCache cache(store, by_hand());
+  Shared item;
+  item.data->name = key_one;
+  cache.put(std::move(item));
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_TRUE(cache.contains(key_one));
+  EXPECT_TRUE(cache.update(
+      key_one, [](Shared& shared) { shared.data = std::make_shared<Shared::Data>(*shared.data); }));
+  EXPECT_TRUE(cache.contains(key_one));
+}
+
+TEST_F(EdgeCasesTest, AnOutageParksNothing) {
+  LazyWriterCache cache(store_, by_hand());
+  cache.put({key_one, 1});
+  store_.fail_next(StoreCall::save);
+  EXPECT_EQ(cache.flush().pending, 1U);
+  store_.fail_always(StoreCall::begin_tx);
+  for (int i = 0; i < 10; ++i) {
+    const FlushResult result = cache.flush();
+    EXPECT_EQ(result.pending, 1U);
+    EXPECT_EQ(result.parked, 0U);
+  }
+  store_.recover();
+  EXPECT_TRUE(cache.flush().ok());
+}
+
+TEST_F(EdgeCasesTest, MoreSuspectsThanAPassMayRetryTakeTurns) {
+  CacheConfig config = by_hand();
+  config.max_batch = 2;
+  LazyWriterCache cache(store_, config);
+  for (const char* const name : {"a", "b", "c", "d", "e"}) {
+    cache.put({name, 1});
+    store_.reject(name);
+  }
+  cache.flush();
+  store_.accept("e");
+  for (int i = 0; i < 20; ++i)
+    cache.flush();
+  EXPECT_TRUE(store_.row("e").has_value());
+  EXPECT_EQ(cache.parked().size(), 4U);
+  EXPECT_EQ(cache.dirty_count(), 0U);
+}
+
+TEST_F(EdgeCasesTest, WhatWasParkedAtTheCallIsPendingWhenItIsReleasedDuringTheFlush) {
+  CacheConfig config = by_hand();
+  config.park_after = 1;
+  LazyWriterCache cache(store_, config);
+  cache.put({"parked", 1});
+  store_.reject("parked");
+  EXPECT_EQ(cache.flush().parked, 1U);
+  cache.put({"other", 1});
+  store_.on_call([&](StoreCall call, FaultTime time) {
+    if (call == StoreCall::commit_tx && time == FaultTime::before_effect) cache.put({"parked", 2});
+  });
+  const FlushResult result = cache.flush();
+  store_.on_call({});
+  EXPECT_EQ(result.pending, 1U);
+  EXPECT_FALSE(result.ok());
+}
+
+TEST_F(EdgeCasesTest, ConcurrentUpdatesOfAnAbsentKeyShareOneFind) {
+  LazyWriterCache cache(store_, by_hand());
+  std::latch go_on(1);
+  store_.on_call([&](StoreCall call, FaultTime time) {
+    if (call == StoreCall::find && time == FaultTime::before_effect) go_on.wait();
+  });
+  std::atomic<int> found{0};
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] { found += cache.update("absent", [](Row&) {}) ? 1 : 0; });
+  }
+  // Nearly all of them wait for the one find by then; were "absent" no answer for those who waited,
+  // each would make a find of its own.
+  while (cache.stats().misses < 4)
+    std::this_thread::yield();
+  go_on.count_down();
+  threads.clear();
+  EXPECT_EQ(found, 0);
+  EXPECT_LT(store_.calls(StoreCall::find), 4U);
+}
+
+// Saves one by one, and cannot be interrupted.
+struct SlowStore {
+  using item_type = Row;
+  struct transaction_type {};
+  std::shared_ptr<std::atomic<int>> saves = std::make_shared<std::atomic<int>>(0);
+  std::shared_ptr<std::latch> go_on = std::make_shared<std::latch>(1);
+  std::shared_ptr<std::latch> saving = std::make_shared<std::latch>(1);
+  std::optional<Row> find(const std::string&) { return std::nullopt; }
+  transaction_type begin_tx() { return {}; }
+  void save(Row&, transaction_type&) {
+    if (++*saves == 1) {
+      saving->count_down();
+      go_on->wait();
+    }
+  }
+  void commit_tx(transaction_type&) {}
+  void info(std::string_view) {}
+  void warn(std::string_view) {}
+};
+
+TEST_F(EdgeCasesTest, CloseWaitsForTheCallUnderWayAndNotForTheWholeTransaction) {
+  SlowStore store;
+  LazyWriterCache cache(store, by_hand());
+  for (int i = 0; i < 100; ++i)
+    cache.put({std::to_string(i), i});
+  CloseResult<Row> result;
+  std::jthread closer([&] { result = cache.close(milliseconds{1}); });
+  store.saving->wait();
+  // Past the deadline for certain: time is what this is about.
+  std::this_thread::sleep_until(std::chrono::steady_clock::now() + milliseconds{20});
+  store.go_on->count_down();
+  closer.join();
+  EXPECT_EQ(result.unsaved.size(), 100U);
+  EXPECT_LE(*store.saves, 2);
+}
+
+}  // namespace
+}  // namespace lazywriter
