@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=../cmake/apt_install.sh
 source cmake/apt_install.sh
 
-quick= rounds=5 boost=
+quick='' rounds=5 boost=''
 while [[ $# -gt 0 ]]; do
   case $1 in
     --quick) quick=yes ;;
