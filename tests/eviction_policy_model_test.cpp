@@ -21,14 +21,16 @@ class NaivePolicy {
  public:
   explicit NaivePolicy(std::size_t capacity)
       : small_target_(capacity == 0 ? 0 : std::max<std::size_t>(1, capacity / 10)),
-        main_target_(capacity == 0 ? 1'000'000 : capacity - small_target_),
+        capacity_(capacity == 0 ? 1'000'000 : capacity),
+        trimmed_(capacity_),
+        settled_(capacity_),
         ghosts_(capacity - capacity / 10),
         sketch_(capacity) {}
 
   void inserted(std::size_t key) {
     if (!ghosts_.take(spread_hash(key))) return small_.push_back({key});
     sketch_.add(spread_hash(key), 4);
-    const Entry* rival = main_.size() >= main_target_ ? candidate(main_) : nullptr;
+    const Entry* rival = main_is_full() ? candidate(main_) : nullptr;
     if (rival == nullptr || count(key) > count(rival->key)) return main_.push_back({key});
     small_.push_back({key, 1});
   }
@@ -48,6 +50,7 @@ class NaivePolicy {
   }
 
   void begin_pass() {
+    settled_ = trimmed_;
     for (auto* queue : {&small_, &main_}) {
       std::stable_partition(queue->begin(), queue->end(),
                             [](const Entry& entry) { return !entry.seen; });
@@ -70,7 +73,9 @@ class NaivePolicy {
           small != nullptr && (small_.size() > small_target_ || main == nullptr);
       const std::ptrdiff_t victim =
           from_small ? look_at_small(*small, evictable) : look_at_main(*main, evictable);
-      if (victim != none) return victim;
+      if (victim == none) continue;
+      trimmed_ = size();
+      return victim;
     }
     return none;
   }
@@ -92,6 +97,10 @@ class NaivePolicy {
     return found == queue.end() ? nullptr : &*found;
   }
 
+  bool main_is_full() const {
+    return main_.size() + small_target_ >= std::min(capacity_, settled_);
+  }
+
   unsigned count(std::size_t key) const { return sketch_.estimate(spread_hash(key)); }
 
   std::ptrdiff_t evict(std::size_t key) {
@@ -102,7 +111,7 @@ class NaivePolicy {
   template <class Evictable>
   std::ptrdiff_t look_at_small(Entry& entry, Evictable evictable) {
     const std::size_t key = entry.key;
-    Entry* const rival = main_.size() >= main_target_ ? candidate(main_) : nullptr;
+    Entry* const rival = main_is_full() ? candidate(main_) : nullptr;
     if (entry.hits == 0 || rival != nullptr) {
       if (!evictable(key)) {
         entry.seen = true;
@@ -153,7 +162,7 @@ class NaivePolicy {
     return false;
   }
 
-  std::size_t small_target_, main_target_;
+  std::size_t small_target_, capacity_, trimmed_, settled_;
   Queue small_, main_;
   std::size_t spared_ = 0;
   GhostTable ghosts_;

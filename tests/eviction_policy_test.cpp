@@ -135,6 +135,20 @@ TEST(EvictionPolicy, APinnedEntryDoesNotEnterAFullMainQueue) {
   EXPECT_EQ(wanted.hook.frequency, 3);
 }
 
+TEST(EvictionPolicy, AMainQueueIsFullWithWhatItsShardKeepsEvenBelowTheCapacity) {
+  Shard shard(1'000);
+  for (std::size_t key = 0; key < 700; ++key)
+    shard.insert_into_main(key, 3);
+  for (std::size_t key = 1'000; key < 1'200; ++key)
+    shard.insert(key);
+  shard.victims(100);
+  shard.policy.begin_pass();  // 800 stayed, 100 of them in the small queue
+  shard.hit(shard.insert(2'000));
+  for (std::size_t key = 3'000; key < 3'200; ++key)
+    shard.insert(key);
+  EXPECT_EQ(shard.victims(101).back(), 2'000u);  // wanted, but less than what it would replace
+}
+
 TEST(EvictionPolicy, ALoopOverMoreThanFitsIsAnsweredInPart) {
   Shard shard(500);
   std::deque<Node> nodes;

@@ -110,8 +110,9 @@ class EvictionPolicy {
   /// Throws: std::bad_alloc.
   explicit EvictionPolicy(std::size_t capacity)
       : small_target_(capacity == 0 ? 0 : std::max<std::size_t>(1, capacity / 10)),
-        main_target_(capacity == 0 ? std::numeric_limits<std::size_t>::max()
-                                   : capacity - small_target_),
+        capacity_(capacity == 0 ? std::numeric_limits<std::size_t>::max() : capacity),
+        trimmed_(capacity_),
+        settled_(capacity_),
         ghosts_(capacity - capacity / 10),
         sketch_(capacity) {}
 
@@ -155,6 +156,7 @@ class EvictionPolicy {
   /// Begins a pass: every node may be looked at again, those found pinned in the pass before come
   /// last.
   void begin_pass() noexcept {
+    settled_ = trimmed_;
     small_.rewind();
     main_.rewind();
   }
@@ -176,7 +178,9 @@ class EvictionPolicy {
       --budget;
       Node* const victim =
           from_small ? look_at_small(*node, evictable) : look_at_main(*node, evictable);
-      if (victim != nullptr) return victim;
+      if (victim == nullptr) continue;
+      trimmed_ = size();
+      return victim;
     }
     return nullptr;
   }
@@ -199,7 +203,11 @@ class EvictionPolicy {
 
   static std::uint64_t spread_of(const Node& node) noexcept { return spread_hash(HashOf{}(node)); }
 
-  bool main_is_full() const noexcept { return main_.size() >= main_target_; }
+  /// Whether the main queue has all that the small one does not need: then it takes an entry only
+  /// in exchange for another.
+  bool main_is_full() const noexcept {
+    return main_.size() + small_target_ >= std::min(capacity_, settled_);
+  }
 
   static Node* evict(Fifo& fifo, Node& node) noexcept {
     fifo.unlink(node);
@@ -271,8 +279,13 @@ class EvictionPolicy {
 
   /// Entries that the small queue keeps while the main queue has something to give. Constant.
   std::size_t small_target_;
-  /// Entries from which on the main queue takes one only in exchange for another. Constant.
-  std::size_t main_target_;
+  /// The largest number for unlimited. Constant.
+  std::size_t capacity_;
+  /// Entries that the last eviction left.
+  std::size_t trimmed_;
+  /// Entries that the pass before this one left. Shards that share a capacity are not equally full,
+  /// so the capacity alone does not say what this one can keep.
+  std::size_t settled_;
   Fifo small_;
   Fifo main_;
   /// Nodes spared since one was last due. A whole round of them ends the mercy: readers that
