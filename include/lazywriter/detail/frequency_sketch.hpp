@@ -22,7 +22,7 @@ class FrequencySketch {
 
   /// Counts `times` requests of a key.
   void add(std::uint64_t spread, unsigned times) noexcept {
-    if (words_.empty()) return;
+    if (times == 0 || words_.empty()) return;
     std::uint64_t& word = word_of(spread);
     // Only the least counters grow: the others already owe their excess to other keys.
     const unsigned least = least_counter(word, spread);
