@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -290,6 +291,48 @@ TEST(Shutdown, AnAcceptedWriteIsSavedOrHandedBackWhoeverRaces) {
       accepted += static_cast<std::size_t>(writer.get());
     EXPECT_EQ(store.size() + result.unsaved.size(), accepted);
   }
+}
+
+/// A key whose hash waits at a gate: between the beginning of a write and its lock.
+struct GatedKey {
+  int number = 0;
+  bool operator==(const GatedKey&) const = default;
+  static inline std::atomic<Gate*> gate = nullptr;
+};
+
+struct GatedItem {
+  GatedKey id;
+  GatedKey key() const { return id; }
+  void copy_key_data_from(const GatedItem&) {}
+};
+
+}  // namespace
+}  // namespace lazywriter::testing
+
+template <>
+struct lazywriter::key_hash<lazywriter::testing::GatedKey> {
+  std::size_t operator()(const lazywriter::testing::GatedKey& key) const {
+    auto* const gate = lazywriter::testing::GatedKey::gate.exchange(nullptr);
+    if (gate != nullptr) gate->pass();
+    return static_cast<std::size_t>(key.number);
+  }
+};
+
+namespace lazywriter::testing {
+namespace {
+
+TEST(Shutdown, AWriteThatBeganBeforeAndComesAfterIsRefused) {
+  MemoryReaderWriter<GatedItem> store;
+  LazyWriterCache cache{store, manual()};
+  Gate gate;
+  GatedKey::gate = &gate;
+  auto writer = in_background([&] { cache.put({{1}}); });
+  gate.wait_for_arrival();
+  EXPECT_TRUE(cache.close().unsaved.empty());
+  gate.open();
+  EXPECT_THROW(writer.get(), CacheClosed);
+  EXPECT_EQ(cache.size(), 0U);
+  EXPECT_FALSE(cache.is_dirty());
 }
 
 TEST(Shutdown, TheDestructorSavesAndWarnsOfTheRest) {

@@ -262,6 +262,24 @@ TEST(Flushing, CountsAreExactWhileAnythingIsInFlight) {
   EXPECT_EQ(cache.stats().in_flight, 0U);
 }
 
+TEST(Flushing, WhatIsInFlightIsNeverEvicted) {
+  Store store;
+  Cache cache{store, manual({.capacity = 1})};
+  cache.put({"a", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.preload(std::vector<Account>{{"b", 2}, {"c", 3}, {"d", 4}});
+  (void)cache.prune();
+  EXPECT_EQ(seen(cache, "a"), 1);
+  EXPECT_EQ(cache.discard_dirty(), 1U);  // not even when it holds no slot any more
+  (void)cache.prune();
+  EXPECT_EQ(seen(cache, "a"), 1);
+  EXPECT_FALSE(cache.invalidate("a"));
+  gate->open();
+  EXPECT_TRUE(flush.get().ok());
+}
+
 TEST(Flushing, DiscardDirtyIsHonouredByWhatIsInFlight) {
   for (const bool fails : {false, true}) {
     Store store;

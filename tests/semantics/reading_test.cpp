@@ -172,6 +172,25 @@ TEST(Reading, ConcurrentMissesOfOneKeyMakeOneFind) {
   EXPECT_EQ(cache.stats().loads, 1U);
 }
 
+TEST(Reading, ALoadThatThrowsReachesItsWaitersAsThatException) {
+  Store store;
+  store.insert({"ann", 7});
+  store.fail_next(StoreCall::find);
+  Cache cache{store, manual()};
+  const auto gate = block_at(store, StoreCall::find);
+  auto loader = in_background([&] { return cache.get("ann"); });
+  gate->wait_for_arrival();
+  auto waiter = in_background([&] { return cache.get("ann"); });
+  while (cache.stats().misses < 2)
+    std::this_thread::yield();
+  std::this_thread::sleep_for(50ms);  // from its miss to the load under way; harmless if too short
+  gate->open();
+  EXPECT_THROW(loader.get(), StoreDown);
+  EXPECT_THROW(waiter.get(), StoreDown);
+  EXPECT_EQ(store.calls(StoreCall::find), 1U);
+  EXPECT_EQ(value_of(cache.get("ann")), 7);
+}
+
 TEST(Reading, AHitDoesNotWaitForALoadOfAnotherKey) {
   Store store;
   Cache cache{store, manual()};

@@ -120,6 +120,17 @@ TEST(Writing, AChangedKeyIsNamedToTheCaller) {
   EXPECT_EQ(cache.stats().parkings, 1U);
 }
 
+TEST(Writing, ADisplacedItemIsNeverSavedUnderItsOtherKey) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 1});
+  EXPECT_THROW(cache.update("ann", [](Account& account) { account.login = "bob"; }), KeyChanged);
+  cache.retry_parked();
+  (void)cache.flush();
+  EXPECT_FALSE(store.row("bob"));
+  EXPECT_EQ(cache.parked().size(), 1U);
+}
+
 TEST(Writing, ADisplacedItemCanBeErased) {
   Store store;
   store.insert({"ann", 7});

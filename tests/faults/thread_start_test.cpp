@@ -1,0 +1,69 @@
+// The second thread of the cache cannot start: the constructor throws and the first one is joined.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "support/manual_cache.hpp"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define LAZYWRITER_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define LAZYWRITER_SANITIZED 1
+#endif
+#endif
+
+// Sanitizers put their own function in this place.
+#ifndef LAZYWRITER_SANITIZED
+
+namespace {
+// Threads that may still start; negative: any number.
+thread_local int threads_left = -1;
+}  // namespace
+
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                              void* (*start)(void*), void* argument) {
+  if (threads_left == 0) return EAGAIN;
+  if (threads_left > 0) --threads_left;
+  using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static const auto create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "pthread_create"));
+  return create(thread, attributes, start, argument);
+}
+
+namespace lazywriter::testing {
+namespace {
+
+std::ptrdiff_t threads() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+TEST(ThreadStart, AThreadThatCannotStartFailsTheConstructorAndLeavesNone) {
+  const auto before = threads();
+  for (const int possible : {0, 1}) {
+    threads_left = possible;
+    EXPECT_THROW((Cache{Store{}, CacheConfig{}}), std::system_error);
+    threads_left = -1;
+    EXPECT_EQ(threads(), before);
+  }
+  const Cache healthy{Store{}, CacheConfig{}};
+  EXPECT_EQ(threads(), before + 2);
+}
+
+TEST(ThreadStart, CloseWithoutAThreadToKeepTheTimeHandsEverythingBack) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  threads_left = 0;
+  const auto result = cache.close(1s);
+  threads_left = -1;
+  EXPECT_EQ(store.size() + result.unsaved.size(), 1U);
+}
+
+}  // namespace
+}  // namespace lazywriter::testing
+
+#endif
