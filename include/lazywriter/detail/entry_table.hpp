@@ -31,11 +31,9 @@ class EntryTable {
   /// An entry that left the map; destroy it outside of the lock.
   using Removed = typename Map::node_type;
 
-  /// `capacity`: this table's share; 0 = unlimited. Throws: std::bad_alloc.
-  explicit EntryTable(std::size_t capacity) : policy_(capacity) {
-    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert. Who
-    // sets a huge capacity to mean "no limit" does not want the memory for it now.
-    const std::size_t expected = std::min(capacity + capacity / 4, most_reserved);
+  /// `capacity`: this table's share; 0 = unlimited. `expected`: entries to make room for now.
+  /// Throws: std::bad_alloc.
+  explicit EntryTable(std::size_t capacity, std::size_t expected = 0) : policy_(capacity) {
     map_.reserve(expected);
     index_.reserve(expected);
   }
@@ -348,8 +346,6 @@ class EntryTable {
     oldest_waiting_ = older(oldest_waiting_, node.second.unsaved_since);
     if (!node.second.in_flight) waiting_.push_back(node);
   }
-
-  static constexpr std::size_t most_reserved = std::size_t{1} << 22;
 
   static Stamp older(Stamp a, Stamp b) noexcept {
     if (a == no_stamp) return b;

@@ -61,7 +61,7 @@ struct alignas(64) Shard {
   using Node = typename Table::Node;
   using Removed = typename Table::Removed;
 
-  explicit Shard(std::size_t capacity) : table(capacity) {}
+  Shard(std::size_t capacity, std::size_t expected) : table(capacity, expected) {}
 
   Mutex mutex;
   /// Set once by close; a write is refused or comes before close looks at this shard.
@@ -116,11 +116,15 @@ class ShardSet {
       : count_(config.shards != 0 ? config.shards : suitable_count(config.capacity)),
         shift_(static_cast<unsigned>(64 - std::countr_zero(count_))),
         capacity_(config.capacity),
-        share_((config.capacity + count_ - 1) / count_),
+        share_(config.capacity / count_ + (config.capacity % count_ != 0 ? 1U : 0U)),
         slots_(config.max_dirty, count_) {
+    // Who sets a huge capacity to mean "no limit" does not want the memory for it now.
+    const std::size_t planned = std::min(share_, most_planned / count_);
+    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert.
+    const std::size_t expected = std::min(planned + planned / 4, most_reserved / count_);
     shards_.reserve(count_);
     for (std::size_t i = 0; i < count_; ++i)
-      shards_.push_back(std::make_unique<Part>(share_));
+      shards_.push_back(std::make_unique<Part>(planned, expected));
   }
 
   [[nodiscard]] Part& of(std::size_t hash) const noexcept {
@@ -195,6 +199,11 @@ class ShardSet {
     if (capacity == 0) return for_machine;
     return std::clamp<std::size_t>(std::bit_floor(capacity / 64), 1, for_machine);
   }
+
+  /// Entries that the eviction order is laid out for at most, and that memory is taken for
+  /// beforehand.
+  static constexpr std::size_t most_planned = std::size_t{1} << 24;
+  static constexpr std::size_t most_reserved = std::size_t{1} << 22;
 
   const std::size_t count_;
   const unsigned shift_;
