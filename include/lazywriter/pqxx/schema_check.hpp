@@ -1,0 +1,367 @@
+// Compares a table with its mapping before anything is written.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/pqxx/array_literal.hpp"
+#include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/session.hpp"
+#include "lazywriter/pqxx/statements.hpp"
+#include "lazywriter/pqxx/version_seam.hpp"
+
+namespace lazywriter::pg::detail {
+
+/// Looks at one table through one session, in one read-only transaction.
+class SchemaCheck {
+ public:
+  SchemaCheck(Session& session, const TableText& table) : session_(session), table_(table) {}
+
+  /// Effect: throws SchemaError that lists every fault; returns remarks that are no faults.
+  /// Throws also: what libpqxx throws, ConnectionLost. Blocks for some round trips.
+  std::vector<std::string> run() {
+    if (session_.server_version() < 130000) {
+      fault("the server is older than PostgreSQL 13");
+      report();
+    }
+    session_.begin("READ ONLY", "SELECT 1");
+    if (find_table()) {
+      read_columns();
+      check_columns();
+      check_unmapped_columns();
+      check_unique_index();
+      check_rights();
+    }
+    session_.exec("ROLLBACK");
+    report();
+    return std::move(remarks_);
+  }
+
+ private:
+  using Field = std::optional<std::string_view>;
+
+  struct CatalogColumn {
+    std::string type_name;  // of the base type where the column's is a domain
+    std::string type_text;  // as shown to people
+    bool not_null = false;
+    bool has_default = false;    // also identity and stored generation
+    std::string identity;        // "", "a" (always), "d" (by default)
+    bool computed = false;       // GENERATED ALWAYS AS (...) STORED
+    bool draws_number = false;   // its default takes a value from a sequence
+    bool same_type = false;      // as the mapping's
+    bool known_type = false;     // the mapping's exists
+    bool bytewise = true;        // collation, as far as there is one
+    std::string declared;        // the mapping's, as the server names it
+    bool mapped = false;
+  };
+
+  void fault(std::string what) { faults_.push_back(std::move(what)); }
+
+  void report() const {
+    if (faults_.empty()) return;
+    std::string message = "lazywriter: table " + table_.quoted + " does not fit its mapping:";
+    for (const std::string& one : faults_) message.append("\n  - ").append(one);
+    throw SchemaError(message);
+  }
+
+  static bool is_true(Field field) { return field == "t"; }
+  static std::string text_of(Field field) { return std::string(field.value_or("")); }
+
+  /// Effect: sets oid_. Returns: whether there is a table that could be used.
+  bool find_table() {
+    Parameters parameters;
+    std::string where;
+    if (table_.parts.size() == 2) {
+      // Through the catalogue, which can be read without rights on the schema.
+      where = "n.nspname = $1 AND c.relname = $2";
+      parameters = table_.parts;
+    } else {
+      where = "c.oid = to_regclass($1)";
+      parameters.push_back(table_.quoted);
+    }
+    const pqxx::result rows = session_.exec(
+        "SELECT c.oid, c.relkind, c.relpersistence, n.nspname,"
+        " has_schema_privilege(n.oid, 'USAGE'),"
+        " EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal"
+        " AND t.tgtype & 2 = 2) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " +
+            where,
+        std::move(parameters));
+    if (row_count(rows) == 0) {
+      fault("there is no such table; create it, or qualify its name with its schema");
+      return false;
+    }
+    oid_ = text_of(field_text(rows, 0, 0));
+    const std::string kind = text_of(field_text(rows, 0, 1));
+    if (kind != "r" && kind != "p") {
+      fault("it is " + kind_name(kind) + "; only an ordinary or partitioned table can be written to");
+      return false;
+    }
+    if (field_text(rows, 0, 2) == "u") {
+      remarks_.push_back("table " + table_.quoted + " is UNLOGGED: a crash of the server empties it");
+    }
+    if (!is_true(field_text(rows, 0, 4))) {
+      fault("the right to use its schema is missing; GRANT USAGE ON SCHEMA " +
+            quote_identifier(text_of(field_text(rows, 0, 3))));
+    }
+    has_before_trigger_ = is_true(field_text(rows, 0, 5));
+    return true;
+  }
+
+  static std::string kind_name(std::string_view kind) {
+    if (kind == "v") return "a view";
+    if (kind == "m") return "a materialized view";
+    if (kind == "f") return "a foreign table";
+    if (kind == "S") return "a sequence";
+    if (kind == "i" || kind == "I") return "an index";
+    if (kind == "c") return "a composite type";
+    return "no table";
+  }
+
+  void read_columns() {
+    // Domains are followed down to their base type; one of them can bring the NOT NULL.
+    const pqxx::result rows = session_.exec(
+        "WITH RECURSIVE base(attnum, typid, notnull) AS ("
+        " SELECT a.attnum, a.atttypid, a.attnotnull FROM pg_attribute a"
+        "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " UNION ALL SELECT b.attnum, t.typbasetype, b.notnull OR t.typnotnull"
+        "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
+        " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.notnull,"
+        "  a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
+        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\(', false),"
+        "  coalesce(c.collisdeterministic, true), t.oid"
+        " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"
+        " JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = b.attnum"
+        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " LEFT JOIN pg_collation c ON c.oid = a.attcollation",
+        Parameters{oid_});
+    for (std::size_t row = 0; row < row_count(rows); ++row) {
+      CatalogColumn column;
+      column.type_name = text_of(field_text(rows, row, 1));
+      column.type_text = text_of(field_text(rows, row, 2));
+      column.not_null = is_true(field_text(rows, row, 3));
+      column.has_default = is_true(field_text(rows, row, 4));
+      column.identity = text_of(field_text(rows, row, 5));
+      column.computed = is_true(field_text(rows, row, 6));
+      column.draws_number = is_true(field_text(rows, row, 7));
+      column.bytewise = is_true(field_text(rows, row, 8));
+      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)), column);
+      columns_.emplace(text_of(field_text(rows, row, 0)), std::move(column));
+    }
+  }
+
+  void compare_type(const std::string& name, const std::string& type_oid, CatalogColumn& column) {
+    for (const ColumnText& mapping : table_.columns) {
+      if (mapping.name != name) continue;
+      column.mapped = true;
+      const pqxx::result rows = session_.exec(
+          "SELECT t.oid = $2::oid, t.typname FROM pg_type t WHERE t.oid = to_regtype($1)",
+          Parameters{mapping.cast, type_oid});
+      column.known_type = row_count(rows) == 1;
+      if (!column.known_type) continue;
+      column.same_type = is_true(field_text(rows, 0, 0));
+      column.declared = text_of(field_text(rows, 0, 1));
+    }
+  }
+
+  /// Whether a column of type `actual` stores and returns what is sent as `declared` without changing it
+  /// (or refuses it), although the types differ.
+  static bool types_fit(std::string_view declared, std::string_view actual) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> pairs{{
+        {"text", "varchar"},
+        {"varchar", "text"},
+        {"int8", "int4"},  // what is too large is refused
+        {"int8", "int2"},
+        {"int4", "int2"},
+        {"float4", "float8"},
+        {"timestamptz", "timestamp"},  // the session's time zone is UTC
+        {"timestamp", "timestamptz"},
+    }};
+    return std::find(pairs.begin(), pairs.end(), std::pair{declared, actual}) != pairs.end();
+  }
+
+  void check_columns() {
+    for (const ColumnText& mapping : table_.columns) {
+      const auto found = columns_.find(mapping.name);
+      const std::string named = "column " + mapping.quoted;
+      if (found == columns_.end()) {
+        fault(named + " does not exist; add it, or take it out of the mapping");
+        continue;
+      }
+      const CatalogColumn& column = found->second;
+      if (!column.known_type) {
+        fault(named + ": there is no type " + mapping.sql_type + "; correct the mapping");
+      } else if (!column.same_type && !types_fit(column.declared, column.type_name)) {
+        fault(named + " has the type " + column.type_text + ", the mapping says " + mapping.sql_type +
+              (mapping.implied_type ? " (implied by the member's type)" : "") +
+              "; change the member, or name the column's type in the mapping");
+      }
+      if (mapping.role == ColumnRole::key) check_key_column(named, column);
+      if (mapping.role == ColumnRole::key || mapping.role == ColumnRole::value) {
+        if (column.computed || column.identity == "a") {
+          fault(named + " is always generated by the server; map it by pg::generated");
+        }
+      } else {
+        check_returned_column(named, mapping, column);
+      }
+    }
+  }
+
+  void check_key_column(const std::string& named, const CatalogColumn& column) {
+    constexpr std::string_view why = ", so that two different keys of the cache can be one row; ";
+    if (column.type_name == "citext") {
+      fault(named + " is citext, which ignores case" + std::string(why) + "use text");
+    } else if (column.type_name == "bpchar") {
+      fault(named + " is char(n), which ignores trailing blanks" + std::string(why) + "use text");
+    } else if (!column.bytewise) {
+      fault(named + " has a nondeterministic collation" + std::string(why) +
+            "use a deterministic one, such as COLLATE \"C\"");
+    }
+  }
+
+  void check_returned_column(const std::string& named, const ColumnText& mapping,
+                             const CatalogColumn& column) {
+    const bool refreshed = mapping.role == ColumnRole::refreshed;
+    if (refreshed && (column.computed || column.identity == "a")) {
+      // SET ... = DEFAULT is allowed for these, and an identity would change at every save.
+      if (!column.computed) {
+        fault(named + " is an identity: refreshing it would renumber the row; map it by pg::generated");
+      }
+      return;
+    }
+    if (column.has_default || has_before_trigger_) return;
+    if (column.not_null || !mapping.nullable) {
+      fault(named + " has no default that could " + (refreshed ? "refresh" : "generate") +
+            " it; give it one");
+    }
+  }
+
+  void check_unmapped_columns() {
+    for (const auto& [name, column] : columns_) {
+      const std::string named = "column " + quote_identifier(name);
+      if (!column.mapped && column.not_null && !column.has_default) {
+        fault(named + " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
+                      "it");
+      }
+      const auto mapping =
+          std::find_if(table_.columns.begin(), table_.columns.end(),
+                       [&name = name](const ColumnText& one) { return one.name == name; });
+      const bool sent = mapping != table_.columns.end() && (mapping->role == ColumnRole::key ||
+                                                            mapping->role == ColumnRole::value);
+      if (column.draws_number && !sent &&
+          (column.type_name == "int2" || column.type_name == "int4")) {
+        fault(named + " is an " + column.type_text +
+              " fed by a sequence: every save takes a number, also of a row that exists, so it would run "
+              "out; make it bigint");
+      }
+    }
+  }
+
+  void check_unique_index() {
+    std::vector<std::string> wanted;
+    for (const ColumnText& mapping : table_.columns) {
+      if (mapping.role == ColumnRole::key) wanted.push_back(mapping.name);
+    }
+    std::sort(wanted.begin(), wanted.end());
+    ArrayLiteral names;
+    for (const std::string& name : wanted) names.append(name);
+    const pqxx::result rows = session_.exec(
+        "SELECT i.indexrelid::regclass, i.indimmediate, i.indpred IS NULL, i.indisvalid"
+        " FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisunique AND i.indexprs IS NULL"
+        " AND (SELECT array_agg(a.attname::text ORDER BY a.attname COLLATE \"C\")"
+        "  FROM pg_attribute a WHERE a.attrelid = i.indrelid"
+        "  AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) = $2::text[]",
+        Parameters{oid_, names.take()});
+    std::string almost;
+    for (std::size_t row = 0; row < row_count(rows); ++row) {
+      const bool immediate = is_true(field_text(rows, row, 1));
+      const bool whole = is_true(field_text(rows, row, 2));
+      const bool valid = is_true(field_text(rows, row, 3));
+      if (immediate && whole && valid) return;
+      almost = " (" + text_of(field_text(rows, row, 0)) + " is " +
+               (!immediate ? "deferrable" : !whole ? "partial" : "not valid") + ")";
+    }
+    std::string columns;
+    for (const ColumnText& mapping : table_.columns) {
+      if (mapping.role != ColumnRole::key) continue;
+      if (!columns.empty()) columns.append(", ");
+      columns.append(mapping.quoted);
+    }
+    fault("there is no unique index exactly on the key (" + columns + ")" + almost +
+          "; add a primary key or a unique constraint that is neither partial nor deferrable");
+  }
+
+  void check_rights() {
+    std::vector<std::string> wanted;
+    const bool key_only = std::none_of(
+        table_.columns.begin(), table_.columns.end(), [](const ColumnText& column) {
+          return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
+        });
+    for (const ColumnText& mapping : table_.columns) {
+      if (!columns_.contains(mapping.name)) continue;
+      const bool is_key = mapping.role == ColumnRole::key;
+      const auto demand = [&](bool needed, const char* right) {
+        if (needed) check_column_right(mapping, right);
+      };
+      demand(true, "SELECT");
+      demand(is_key || mapping.role == ColumnRole::value, "INSERT");
+      demand(is_key ? key_only
+                    : mapping.role == ColumnRole::value || mapping.role == ColumnRole::refreshed,
+             "UPDATE");
+    }
+    for (const auto& [right, columns] : missing_rights_) {
+      fault("the right to " + right + " is missing for " + columns + "; GRANT " + right + " ON " +
+            table_.quoted);
+    }
+    const pqxx::result rows =
+        session_.exec("SELECT has_table_privilege($1::oid, 'DELETE')", Parameters{oid_});
+    if (!is_true(field_text(rows, 0, 0))) {
+      fault("the right to DELETE is missing; GRANT DELETE ON " + table_.quoted);
+    }
+    check_sequences();
+  }
+
+  void check_column_right(const ColumnText& mapping, const char* right) {
+    const pqxx::result rows =
+        session_.exec("SELECT has_column_privilege($1::oid, $2, '" + std::string(right) + "')",
+                      Parameters{oid_, mapping.name});
+    if (is_true(field_text(rows, 0, 0))) return;
+    std::string& columns = missing_rights_[right];
+    if (!columns.empty()) columns.append(", ");
+    columns.append(mapping.quoted);
+  }
+
+  void check_sequences() {
+    // Those that a default takes numbers from; an identity's own sequence needs no right.
+    const pqxx::result rows = session_.exec(
+        "SELECT DISTINCT s.oid::regclass FROM pg_attrdef d"
+        " JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid"
+        "  AND p.refclassid = 'pg_class'::regclass"
+        " JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'"
+        " WHERE d.adrelid = $1::oid AND NOT has_sequence_privilege(s.oid, 'USAGE')"
+        " AND NOT has_sequence_privilege(s.oid, 'UPDATE')",
+        Parameters{oid_});
+    for (std::size_t row = 0; row < row_count(rows); ++row) {
+      const std::string sequence = text_of(field_text(rows, row, 0));
+      fault("the right to use the sequence " + sequence + " is missing; GRANT USAGE ON SEQUENCE " +
+            sequence);
+    }
+  }
+
+  Session& session_;
+  const TableText& table_;
+  std::string oid_;
+  bool has_before_trigger_ = false;
+  std::map<std::string, CatalogColumn> columns_;
+  std::map<std::string, std::string> missing_rights_;  // right -> columns
+  std::vector<std::string> faults_;
+  std::vector<std::string> remarks_;
+};
+
+}  // namespace lazywriter::pg::detail

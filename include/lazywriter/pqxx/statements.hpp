@@ -1,0 +1,243 @@
+// The SQL of a mapping: names quoted part by part, values only ever as parameters.
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include "lazywriter/pqxx/table.hpp"
+
+namespace lazywriter::pg::detail {
+
+/// One name as an SQL identifier, whatever is in it. Throws std::invalid_argument for what PostgreSQL
+/// cannot hold: no name, a NUL byte.
+inline std::string quote_identifier(std::string_view name) {
+  if (name.empty() || name.find('\0') != std::string_view::npos) {
+    throw std::invalid_argument("lazywriter::pg: a name is empty or holds a NUL byte");
+  }
+  std::string quoted = "\"";
+  for (const char c : name) {
+    if (c == '"') quoted.push_back('"');
+    quoted.push_back(c);
+  }
+  quoted.push_back('"');
+  return quoted;
+}
+
+/// The parts of a table name: split at dots, except inside double quotes ("" stands for one).
+/// Throws std::invalid_argument for quotes that do not match, an empty part, or more than two parts.
+inline std::vector<std::string> split_table_name(std::string_view name) {
+  const auto refuse = [name](const char* why) {
+    throw std::invalid_argument("lazywriter::pg: the table name " + std::string(name) + " " + why);
+  };
+  std::vector<std::string> parts(1);
+  std::size_t at = 0;
+  while (at < name.size()) {
+    if (name[at] == '.') {
+      parts.emplace_back();
+      ++at;
+    } else if (name[at] == '"' && parts.back().empty()) {
+      ++at;
+      while (true) {
+        const std::size_t quote = name.find('"', at);
+        if (quote == std::string_view::npos) refuse("has a quote that is not closed");
+        parts.back().append(name.substr(at, quote - at));
+        at = quote + 1;
+        if (at == name.size() || name[at] != '"') break;
+        parts.back().push_back('"');
+        ++at;
+      }
+      if (at < name.size() && name[at] != '.') refuse("has text between a closing quote and the dot");
+    } else {
+      parts.back().push_back(name[at]);
+      ++at;
+    }
+  }
+  if (parts.size() > 2) {
+    refuse("has more parts than schema and table; a part with a dot in it stands in double quotes");
+  }
+  for (const std::string& part : parts) {
+    if (part.empty()) refuse("has an empty part");
+  }
+  return parts;
+}
+
+/// Refuses anything in an SQL type that could be more than a type: it is the one piece of a mapping that
+/// cannot be quoted. Throws std::invalid_argument.
+inline void check_sql_type(std::string_view type) {
+  bool inside_quotes = false;
+  bool plain = !type.empty();
+  for (const char c : type) {
+    if (c == '"') {
+      inside_quotes = !inside_quotes;
+      continue;
+    }
+    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '_' || c == ' ' || c == '.' || static_cast<unsigned char>(c) >= 0x80;
+    const bool modifier = c == '(' || c == ')' || c == ',';
+    plain = plain && c != '\0' && (inside_quotes || word || modifier);
+  }
+  if (!plain || inside_quotes) {
+    throw std::invalid_argument("lazywriter::pg: \"" + std::string(type) +
+                                "\" is not the name of an SQL type that can be stored (arrays cannot)");
+  }
+}
+
+/// The type without its modifier, for a cast: a cast to varchar(3) cuts silently, whereas storing into
+/// the column refuses what is too long. Throws std::invalid_argument.
+inline std::string cast_type(std::string_view type) {
+  check_sql_type(type);
+  std::string bare;
+  int depth = 0;
+  bool inside_quotes = false;
+  for (const char c : type) {
+    if (c == '"') inside_quotes = !inside_quotes;
+    if (c == '(' && !inside_quotes) ++depth;
+    if (depth == 0) bare.push_back(c);
+    if (c == ')' && !inside_quotes) --depth;
+  }
+  if (depth != 0) {
+    throw std::invalid_argument("lazywriter::pg: the parentheses of the SQL type " + std::string(type) +
+                                " do not match");
+  }
+  while (!bare.empty() && bare.back() == ' ') bare.pop_back();
+  std::string lower;
+  for (const char c : bare) {
+    lower.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  }
+  // Without a modifier these mean a length of 1.
+  if (lower == "char" || lower == "character") return "bpchar";
+  if (lower == "bit") return "varbit";
+  return bare;
+}
+
+/// A column as the SQL sees it.
+struct ColumnText {
+  ColumnRole role;
+  std::string name;      // as it stands in the catalogue
+  std::string quoted;    // as an identifier
+  std::string sql_type;  // as the mapping has it
+  std::string cast;      // as a cast of a parameter
+  bool implied_type;     // the mapping says no other SQL type than the C++ type does
+  bool nullable;         // the member can be NULL
+};
+
+/// A table as the SQL sees it.
+struct TableText {
+  std::vector<std::string> parts;  // as they stand in the catalogue
+  std::string quoted;
+  std::vector<ColumnText> columns;  // in the order of the mapping
+};
+
+/// Throws std::invalid_argument for names and types that cannot be used.
+template <class Item, class... Columns>
+TableText describe(const Table<Item, Columns...>& table) {
+  TableText text;
+  text.parts = split_table_name(table.name);
+  for (const std::string& part : text.parts) {
+    if (!text.quoted.empty()) text.quoted.push_back('.');
+    text.quoted.append(quote_identifier(part));
+  }
+  const auto add = [&text](const auto& column) {
+    using Mapped = std::remove_cvref_t<decltype(column)>;
+    using Member = typename Mapped::member_type;
+    text.columns.push_back({Mapped::role, std::string(column.name), quote_identifier(column.name),
+                            std::string(column.sql_type), cast_type(column.sql_type),
+                            column.sql_type == codec<Member>::sql_type, Nullable<Member>});
+  };
+  std::apply([&add](const auto&... column) { (add(column), ...); }, table.columns);
+  return text;
+}
+
+/// The statements of a mapping.
+/// - find: one parameter per key column; returns every mapped column in order.
+/// - save: one array parameter per sent column, in order; returns the key, generated and refreshed
+///   columns in order, one row for each row that was written.
+/// - erase: one array parameter per key column.
+struct Statements {
+  std::string find;
+  std::string save;
+  std::string erase;
+};
+
+inline std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string text;
+  for (const std::string& part : parts) {
+    if (!text.empty()) text.append(separator);
+    text.append(part);
+  }
+  return text;
+}
+
+inline std::string find_statement(const TableText& table) {
+  std::vector<std::string> all, conditions;
+  for (const ColumnText& column : table.columns) {
+    all.push_back(column.quoted);
+    if (column.role != ColumnRole::key) continue;
+    const std::string number = std::to_string(conditions.size() + 1);
+    conditions.push_back(column.quoted + " = $" + number + "::" + column.cast);
+  }
+  return "SELECT " + join(all, ",") + " FROM " + table.quoted + " WHERE " + join(conditions, " AND ");
+}
+
+inline std::string save_statement(const TableText& table) {
+  std::vector<std::string> sent, arrays, batch, keys, order, updates, returned;
+  for (const ColumnText& column : table.columns) {
+    const bool is_key = column.role == ColumnRole::key;
+    if (is_key || column.role == ColumnRole::value) {
+      sent.push_back(column.quoted);
+      const std::string number = std::to_string(sent.size());
+      arrays.push_back("$" + number + "::" + column.cast + "[]");
+      batch.push_back("c" + number);
+    }
+    if (is_key) {
+      keys.push_back(column.quoted);
+      order.push_back("batch." + batch.back());
+    }
+    if (column.role == ColumnRole::value) {
+      updates.push_back(column.quoted + " = excluded." + column.quoted);
+    }
+    if (column.role == ColumnRole::refreshed) updates.push_back(column.quoted + " = DEFAULT");
+    if (column.role != ColumnRole::value) returned.push_back("target." + column.quoted);
+  }
+  // DO NOTHING would return no row for a key that exists, so that it could not be told from a row that a
+  // trigger suppressed.
+  if (updates.empty()) {
+    for (const std::string& name : keys) updates.push_back(name + " = excluded." + name);
+  }
+  // In the order of the key, so that two writers lock rows in the same order.
+  return "INSERT INTO " + table.quoted + " AS target (" + join(sent, ",") + ") SELECT " +
+         join(batch, ",") + " FROM unnest(" + join(arrays, ",") + ") AS batch(" + join(batch, ",") +
+         ") ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") + ") DO UPDATE SET " +
+         join(updates, ",") + " RETURNING " + join(returned, ",");
+}
+
+inline std::string erase_statement(const TableText& table) {
+  std::vector<std::string> arrays, batch, order, locked, same_batch, same_row;
+  for (const ColumnText& column : table.columns) {
+    if (column.role != ColumnRole::key) continue;
+    const std::string number = std::to_string(arrays.size() + 1);
+    arrays.push_back("$" + number + "::" + column.cast + "[]");
+    batch.push_back("c" + number);
+    order.push_back("batch.c" + number);
+    locked.push_back("locked." + column.quoted + " AS c" + number);
+    same_batch.push_back("locked." + column.quoted + " = batch.c" + number);
+    same_row.push_back("target." + column.quoted + " = doomed.c" + number);
+  }
+  // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in order.
+  return "WITH doomed AS (SELECT " + join(locked, ",") + " FROM unnest(" + join(arrays, ",") +
+         ") AS batch(" + join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
+         join(same_batch, " AND ") + " ORDER BY " + join(order, ",") +
+         " FOR UPDATE OF locked) DELETE FROM " + table.quoted + " AS target USING doomed WHERE " +
+         join(same_row, " AND ");
+}
+
+inline Statements make_statements(const TableText& table) {
+  return {find_statement(table), save_statement(table), erase_statement(table)};
+}
+
+}  // namespace lazywriter::pg::detail

@@ -1,0 +1,225 @@
+// Transactions that know whether they were committed.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lazywriter/pqxx/error_class.hpp"
+#include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/session.hpp"
+
+namespace lazywriter::pg {
+
+namespace detail {
+class Writer;
+}
+
+/// A transaction of a PqxxReaderWriter. Movable; destroying one that was not committed rolls it back
+/// (that may block like any statement, and never throws). It must not outlive its adapter.
+class PqxxTransaction {
+ public:
+  PqxxTransaction(PqxxTransaction&&) noexcept = default;
+  PqxxTransaction& operator=(PqxxTransaction&& other) noexcept {
+    if (this != &other) {
+      roll_back();
+      writer_ = other.writer_;
+      session_ = std::move(other.session_);
+      id_ = std::move(other.id_);
+      failed_ = other.failed_;
+    }
+    return *this;
+  }
+  ~PqxxTransaction() { roll_back(); }
+
+ private:
+  friend class detail::Writer;
+  PqxxTransaction(detail::Writer& writer, std::unique_ptr<detail::Session> session, std::string id)
+      : writer_(&writer), session_(std::move(session)), id_(std::move(id)) {}
+
+  inline void roll_back() noexcept;
+
+  detail::Writer* writer_;
+  std::unique_ptr<detail::Session> session_;  // null once committed, rolled back or moved from
+  std::string id_;                            // the server's, 64 bits wide: xid8
+  bool failed_ = false;                       // a step of it threw: it must not be committed
+};
+
+namespace detail {
+
+/// The write side of an adapter: one connection, one transaction at a time, and the memory of a commit
+/// whose outcome is unknown. Calls are never concurrent but may come from different threads.
+class Writer {
+ public:
+  explicit Writer(Environment& environment) : environment_(environment) {}
+
+  /// Effect: begins a transaction; before that it settles a commit in doubt. A kept connection that turns
+  /// out to be broken is replaced once, which is how a restart of the server shows.
+  /// Throws: ConnectionLost, CommitInDoubt while a commit can still take effect, what libpqxx throws.
+  PqxxTransaction begin() {
+    if (idle_ != nullptr) {
+      std::unique_ptr<Session> kept = std::move(idle_);
+      try {
+        return begin_on(kept);
+      } catch (const CommitInDoubt&) {
+        throw;
+      } catch (const std::exception&) {
+        if (kept == nullptr || kept->timed_out() || environment_.watchdog.interrupted()) throw;
+      }
+    }
+    if (environment_.watchdog.interrupted()) {
+      throw NotSent("lazywriter: nothing is written any more, the adapter was interrupted");
+    }
+    auto fresh = std::make_unique<Session>(environment_, true);
+    return begin_on(fresh);
+  }
+
+  /// Effect: calls `step(Session&)` as a part of the transaction. When it throws, the transaction can only
+  /// be rolled back: a caller that swallows the exception must not get half of it committed.
+  template <class Step>
+  void within(PqxxTransaction& transaction, const Step& step) {
+    demand_open(transaction);
+    try {
+      step(*transaction.session_);
+    } catch (...) {
+      transaction.failed_ = true;
+      throw;
+    }
+  }
+
+  /// Effect: commits, and returns only when the server has said that this transaction is committed:
+  /// libpqxx reports success also where the server answered COMMIT with ROLLBACK.
+  /// Throws: RolledBack, CommitInDoubt, what libpqxx throws.
+  void commit(PqxxTransaction& transaction) {
+    demand_open(transaction);
+    const std::string sql = "COMMIT;" + question(transaction.id_);
+    const std::string id = transaction.id_;
+    std::unique_ptr<Session> session = std::move(transaction.session_);
+    std::optional<std::string> status;
+    try {
+      status = answer(session->exec(sql));
+    } catch (const NotSent&) {
+      throw;
+    } catch (const std::exception& error) {
+      status = ask_after_failed_commit(*session, id);
+      if (!status) {
+        doubt_ = id;
+        throw CommitInDoubt(
+            std::string("lazywriter: COMMIT was sent, its outcome is not known yet: ") + error.what());
+      }
+      if (*status != "committed") {
+        keep(session);
+        throw;
+      }
+    }
+    if (status == "committed") {
+      keep(session);
+      return;
+    }
+    if (status == "aborted") {
+      keep(session);
+      throw RolledBack("lazywriter: the server rolled the transaction back at COMMIT");
+    }
+    doubt_ = id;
+    throw CommitInDoubt("lazywriter: after COMMIT the server says the transaction is " +
+                        status.value_or("unknown"));
+  }
+
+ private:
+  friend class ::lazywriter::pg::PqxxTransaction;
+
+  static std::string question(const std::string& id) { return "SELECT pg_xact_status('" + id + "')"; }
+
+  static std::optional<std::string> answer(const pqxx::result& rows) {
+    if (row_count(rows) != 1) return std::nullopt;
+    const std::optional<std::string_view> text = field_text(rows, 0, 0);
+    return text ? std::optional<std::string>{*text} : std::nullopt;
+  }
+
+  void demand_open(const PqxxTransaction& transaction) const {
+    if (transaction.session_ == nullptr) {
+      throw RolledBack("lazywriter: the transaction is over");
+    }
+    if (transaction.failed_) {
+      throw RolledBack("lazywriter: a step of the transaction failed, it can only be rolled back");
+    }
+  }
+
+  // Keeps `session` if it was not used up; on failure it stays with the caller, who may look at it.
+  PqxxTransaction begin_on(std::unique_ptr<Session>& session) {
+    if (doubt_) settle_doubt(session);
+    const std::optional<std::string> id =
+        answer(session->begin("READ WRITE", "SELECT pg_current_xact_id()"));
+    if (!id) throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
+    return PqxxTransaction{*this, std::move(session), *id};
+  }
+
+  /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be known.
+  std::optional<std::string> ask_after_failed_commit(Session& session, const std::string& id) noexcept {
+    try {
+      if (!session.usable()) return std::nullopt;
+      std::optional<std::string> status = answer(session.exec(question(id)));
+      if (status == "committed" || status == "aborted") return status;
+    } catch (...) {  // as unknown as before
+    }
+    return std::nullopt;
+  }
+
+  /// Returns when the transaction in doubt has ended, whichever way; else throws CommitInDoubt and keeps
+  /// the session.
+  void settle_doubt(std::unique_ptr<Session>& session) {
+    // A standby can be behind, and would answer for a state that the primary has left.
+    if (answer(session->exec("SELECT pg_is_in_recovery()")) != "f") {
+      throw CommitInDoubt("lazywriter: a commit is in doubt, and this server is a standby");
+    }
+    constexpr int looks = 10;
+    for (int look = 0; look < looks; ++look) {
+      std::optional<std::string> status;
+      try {
+        status = answer(session->exec(question(*doubt_)));
+      } catch (const pqxx::sql_error& error) {
+        if (sqlstate_of(error) != "22023") throw;
+        status = std::nullopt;  // an id of the future: the server was restored to an earlier state
+      }
+      if (status != "in progress") {  // NULL: so old that the server has forgotten it
+        doubt_.reset();
+        return;
+      }
+      // By the transaction, never by a remembered process id, which may be someone else's by now.
+      session->exec(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '" + *doubt_ +
+          "'::xid8::xid AND usename = session_user AND pid <> pg_backend_pid();SELECT pg_sleep(0.05)");
+    }
+    keep(session);
+    throw CommitInDoubt("lazywriter: the backend of a commit in doubt does not end; nothing is written "
+                        "before it has");
+  }
+
+  void keep(std::unique_ptr<Session>& session) {
+    if (session != nullptr && session->usable()) idle_ = std::move(session);
+  }
+
+  void roll_back(std::unique_ptr<Session> session) noexcept {
+    try {
+      if (!session->usable()) return;
+      session->exec("ROLLBACK");
+      keep(session);
+    } catch (...) {  // then the connection is dropped, and the server rolls back by itself
+    }
+  }
+
+  Environment& environment_;
+  std::unique_ptr<Session> idle_;     // null while a transaction has it, and when there is none
+  std::optional<std::string> doubt_;  // the id of a transaction whose COMMIT was sent but not answered
+};
+
+}  // namespace detail
+
+inline void PqxxTransaction::roll_back() noexcept {
+  if (session_ != nullptr) writer_->roll_back(std::move(session_));
+}
+
+}  // namespace lazywriter::pg
