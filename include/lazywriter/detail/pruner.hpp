@@ -19,22 +19,27 @@ class Pruner {
   explicit Pruner(ShardSet<Item>& shards) : shards_(shards) {}
 
   /// Effect: evicts until no more clean entries than the capacity are left, from every shard in
-  /// proportion to what it holds. Returns: how many. Holds one shard's lock at a time, for 64
-  /// entries. A second caller waits for the first.
+  /// proportion to what it holds beyond its share. Returns: how many. Holds one shard's lock at a
+  /// time, for 64 entries. A second caller waits for the first.
   std::size_t prune() {
     const std::lock_guard turn(prune_mutex_);
     std::size_t evicted = 0;
-    for (bool progress = true; progress && shards_.overshoot() != 0;) {
+    for (bool progress = true; progress;) {
       const std::size_t excess = shards_.overshoot();
-      const std::size_t clean = shards_.clean_entries();
+      std::size_t surplus = 0;
+      for (const auto& shard : shards_)
+        surplus += surplus_of(*shard);
+      if (excess == 0 || surplus == 0) break;
+      // Rounded on the running sum, so that the parts add up to the excess whatever their number.
+      std::size_t seen = 0;
+      std::size_t planned = 0;
       const std::size_t before = evicted;
       for (const auto& shard : shards_) {
-        if (evicted - before >= excess) break;
-        const std::size_t held = shard->clean_hint.load(std::memory_order_relaxed);
-        // Rounded up, so that the sum is at least the excess; in 128 bits it cannot overflow.
-        const auto share = static_cast<std::size_t>((static_cast<Wide>(held) * excess + clean - 1) /
-                                                    (clean == 0 ? 1 : clean));
-        evicted += prune_shard(*shard, std::min(share, excess - (evicted - before)));
+        seen += surplus_of(*shard);
+        const auto due =
+            static_cast<std::size_t>(static_cast<Wide>(std::min(seen, surplus)) * excess / surplus);
+        evicted += prune_shard(*shard, due - std::min(due, planned));
+        planned = std::max(planned, due);
       }
       progress = evicted != before;
     }
@@ -44,6 +49,11 @@ class Pruner {
  private:
   __extension__ using Wide = unsigned __int128;
   static constexpr std::size_t entries_per_hold = 64;
+
+  [[nodiscard]] std::size_t surplus_of(const Shard<Item>& shard) const noexcept {
+    const std::size_t clean = shard.clean_hint.load(std::memory_order_relaxed);
+    return clean - std::min(clean, shards_.share());
+  }
 
   std::size_t prune_shard(Shard<Item>& shard, std::size_t wanted) noexcept {
     std::size_t evicted = 0;

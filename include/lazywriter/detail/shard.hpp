@@ -172,6 +172,8 @@ class ShardSet {
     return capacity_ != 0 && shard.table.clean() > share_ + share_ / 10;
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// What a shard would hold if all held the same; at most the capacity in all.
+  [[nodiscard]] std::size_t share() const noexcept { return capacity_ / count_; }
 
   /// Returns: the sum of `count(table)` over all shards, each under its lock.
   template <class Count>
