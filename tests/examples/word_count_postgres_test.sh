@@ -108,6 +108,7 @@ start() {  # in the background, so that it can be sent a signal; waits until it 
   child=$!
   for _ in $(seq 200); do
     [[ $(query 'select count(*) from word_count') -gt 0 ]] && return
+    kill -0 "$child" 2>/dev/null || return
     sleep 0.1
   done
 }
