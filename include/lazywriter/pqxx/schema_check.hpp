@@ -127,12 +127,12 @@ class SchemaCheck {
   void read_columns() {
     // Domains are followed down to their base type; one of them can bring the NOT NULL.
     const pqxx::result rows = session_.exec(
-        "WITH RECURSIVE base(attnum, typid, notnull) AS ("
+        "WITH RECURSIVE base(attnum, typid, filled) AS ("
         " SELECT a.attnum, a.atttypid, a.attnotnull FROM pg_attribute a"
         "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " UNION ALL SELECT b.attnum, t.typbasetype, b.notnull OR t.typnotnull"
+        " UNION ALL SELECT b.attnum, t.typbasetype, b.filled OR t.typnotnull"
         "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
-        " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.notnull,"
+        " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.filled,"
         "  a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
         "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\(', false),"
         "  coalesce(c.collisdeterministic, true), t.oid"
@@ -343,9 +343,10 @@ class SchemaCheck {
         "SELECT DISTINCT s.oid::regclass FROM pg_attrdef d"
         " JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid"
         "  AND p.refclassid = 'pg_class'::regclass"
-        " JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'"
-        " WHERE d.adrelid = $1::oid AND NOT has_sequence_privilege(s.oid, 'USAGE')"
-        " AND NOT has_sequence_privilege(s.oid, 'UPDATE')",
+        " JOIN pg_class s ON s.oid = p.refobjid"
+        // CASE, because conditions joined by AND may run in any order.
+        " WHERE d.adrelid = $1::oid AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid,"
+        " 'USAGE') AND NOT has_sequence_privilege(s.oid, 'UPDATE') ELSE false END",
         Parameters{oid_});
     for (std::size_t row = 0; row < row_count(rows); ++row) {
       const std::string sequence = text_of(field_text(rows, row, 0));

@@ -98,7 +98,7 @@ inline std::string cast_type(std::string_view type) {
     if (c == '"') inside_quotes = !inside_quotes;
     if (c == '(' && !inside_quotes) ++depth;
     if (depth == 0) bare.push_back(c);
-    if (c == ')' && !inside_quotes) --depth;
+    if (c == ')' && !inside_quotes && --depth < 0) break;
   }
   if (depth != 0) {
     throw std::invalid_argument("lazywriter::pg: the parentheses of the SQL type " + std::string(type) +

@@ -1,0 +1,126 @@
+// A schema of its own for each test, on the server that DATABASE_URL names. Without a server tests fail.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <lazywriter/pqxx_reader_writer.hpp>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace pgtest {
+
+/// What an environment variable says; throws when it is missing, so that no test is skipped silently.
+inline std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  if (value == nullptr || *value == '\0') {
+    throw std::runtime_error(std::string(name) +
+                             " is not set: run this test by cmake/throwaway_postgres.sh");
+  }
+  return value;
+}
+
+/// start | stop | restart | kill | pause | continue of the test's own server.
+inline void control_server(const std::string& action) {
+  const std::string command = environment("LAZYWRITER_PGCTL") + " " + action;
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+}
+
+/// Runs SQL as the owner of everything, on a connection of its own, libpqxx only.
+class Admin {
+ public:
+  explicit Admin(const std::string& url) : connection_(url.c_str()) {}
+
+  pqxx::result exec(const std::string& sql) {
+    pqxx::nontransaction on{connection_};
+    return on.exec(sql);
+  }
+
+  /// The first field as text; "NULL" for null, "nothing" without a row.
+  std::string value(const std::string& sql) {
+    const pqxx::result rows = exec(sql);
+    if (lazywriter::pg::detail::row_count(rows) == 0) return "nothing";
+    return std::string(lazywriter::pg::detail::field_text(rows, 0, 0).value_or("NULL"));
+  }
+
+ private:
+  pqxx::connection connection_;
+};
+
+/// Collects what an adapter says.
+class Log {
+ public:
+  void add(std::string_view text) {
+    const std::lock_guard lock{mutex_};
+    lines_.emplace_back(text);
+  }
+  std::vector<std::string> lines() const {
+    const std::lock_guard lock{mutex_};
+    return lines_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+/// A test with an empty schema that is first in the search path of url().
+class Database : public testing::Test {
+ protected:
+  void SetUp() override {
+    static std::atomic<int> number{0};
+    schema_ = "t" + std::to_string(::getpid()) + "_" + std::to_string(++number);
+    base_ = environment("DATABASE_URL");
+    Admin{base_}.exec("CREATE SCHEMA " + schema_);
+  }
+
+  const std::string& schema() const { return schema_; }
+
+  /// The connection string; `more` goes on as "&keyword=value".
+  std::string url(const std::string& more = {}) const {
+    return base_ + (base_.find('?') == std::string::npos ? "?" : "&") + "options=-csearch_path%3D" +
+           schema_ + more;
+  }
+
+  Admin admin() const { return Admin{url()}; }
+  void exec(const std::string& sql) const { admin().exec(sql); }
+  std::string value(const std::string& sql) const { return admin().value(sql); }
+
+  lazywriter::PqxxOptions options() {
+    lazywriter::PqxxOptions chosen;
+    chosen.info = [this](std::string_view text) { log.add(text); };
+    chosen.warn = [this](std::string_view text) { log.add(text); };
+    return chosen;
+  }
+
+  Log log;
+
+ private:
+  std::string schema_;
+  std::string base_;
+};
+
+/// Saves items in one transaction.
+template <class Store, class Items>
+void save_all(Store& store, Items& items) {
+  auto transaction = store.begin_tx();
+  store.save_batch(items, transaction);
+  store.commit_tx(transaction);
+}
+
+template <class Store, class Item>
+void save_one(Store& store, Item& item) {
+  auto transaction = store.begin_tx();
+  store.save(item, transaction);
+  store.commit_tx(transaction);
+}
+
+}  // namespace pgtest

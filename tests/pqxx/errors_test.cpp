@@ -1,0 +1,237 @@
+// What could lose a row without a word, and must not; and how errors of the server are classified.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "database.hpp"
+
+namespace {
+
+namespace pg = lazywriter::pg;
+using lazywriter::WriteFailure;
+
+struct Note {
+  std::string name;
+  std::string text;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Note&) {}
+};
+
+constexpr auto notes =
+    pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text"));
+using Store = decltype(lazywriter::PqxxReaderWriter{notes, std::string_view{}});
+
+class Errors : public pgtest::Database {
+ protected:
+  void SetUp() override {
+    pgtest::Database::SetUp();
+    exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
+  }
+
+  /// A trigger whose body is `body`.
+  void trigger(const std::string& body, const std::string& when = "BEFORE INSERT OR UPDATE") {
+    exec("CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN " + body +
+         " END$$; CREATE TRIGGER act " + when + " ON notes FOR EACH ROW EXECUTE FUNCTION act()");
+  }
+
+  std::string rows() { return value("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM notes"); }
+
+  /// How saving these items fails; nothing of the transaction may be stored.
+  WriteFailure failure_of(Store& store, std::vector<Note> items) {
+    const std::string before = rows();
+    try {
+      pgtest::save_all(store, items);
+    } catch (const std::exception& error) {
+      message = error.what();
+      EXPECT_EQ(rows(), before);
+      return store.classify(error);
+    }
+    ADD_FAILURE() << "it was saved";
+    return WriteFailure::transient;
+  }
+
+  /// The store still works.
+  void expect_works(Store& store) {
+    Note fine{"fine", "fine"};
+    pgtest::save_one(store, fine);
+    EXPECT_EQ(store.find("fine")->text, "fine");
+  }
+
+  std::string message;
+};
+
+TEST_F(Errors, AFailureThatIsSwallowedMakesCommitThrow) {
+  Store store{notes, url(), options()};
+  exec("ALTER TABLE notes ADD CHECK (text <> 'bad')");
+  auto transaction = store.begin_tx();
+  Note good{"good", "good"};
+  store.save(good, transaction);
+  Note bad{"bad", "bad"};
+  EXPECT_THROW(store.save(bad, transaction), pqxx::sql_error);
+  EXPECT_THROW(store.save(good, transaction), pg::RolledBack);
+  EXPECT_THROW(store.commit_tx(transaction), pg::RolledBack);
+  EXPECT_EQ(rows(), "");
+}
+
+TEST_F(Errors, ADeferredTriggerFailsAtCommitWithItsOwnSqlstate) {
+  Store store{notes, url(), options()};
+  Note good{"good", "good"};
+  exec("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+       " $$BEGIN RAISE SQLSTATE 'ABCDE'; END$$; CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON notes"
+       " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()");
+  EXPECT_EQ(failure_of(store, {good}), WriteFailure::rejected);
+  exec("DROP TRIGGER fail ON notes");
+  expect_works(store);
+}
+
+TEST_F(Errors, ARollbackByTheServerIsNeverTakenForACommit) {
+  pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
+  pg::detail::Writer writer{environment};
+  auto transaction = writer.begin();
+  writer.within(transaction, [](pg::detail::Session& session) {
+    session.exec("INSERT INTO notes VALUES ('a', 'a')");
+    EXPECT_THROW(session.exec("SELECT 1/0"), pqxx::sql_error);
+  });
+  EXPECT_THROW(writer.commit(transaction), pg::RolledBack);  // although COMMIT itself reports no error
+  EXPECT_EQ(rows(), "");
+}
+
+TEST_F(Errors, ANulByteIsRefusedInEveryColumn) {
+  Store store{notes, url(), options()};
+  EXPECT_EQ(failure_of(store, {{"fine", "fine"}, {"a", std::string("b\0c", 3)}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("\"text\""), std::string::npos) << message;
+  EXPECT_EQ(failure_of(store, {{std::string("a\0", 2), "b"}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("\"name\""), std::string::npos) << message;
+  auto transaction = store.begin_tx();
+  store.erase(std::string("a\0", 2), transaction);  // there can be no such row
+  store.commit_tx(transaction);
+  expect_works(store);
+}
+
+TEST_F(Errors, InvalidUtf8IsRejected) {
+  Store store{notes, url(), options()};
+  EXPECT_EQ(failure_of(store, {{"a", "\xFF"}}), WriteFailure::rejected);
+  expect_works(store);
+}
+
+TEST_F(Errors, ARowThatATriggerSuppressesIsRejected) {
+  Store store{notes, url(), options()};
+  trigger("IF NEW.name = 'bad' THEN RETURN NULL; END IF; RETURN NEW;");
+  EXPECT_EQ(failure_of(store, {{"a", ""}, {"bad", ""}, {"c", ""}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("did not come back"), std::string::npos) << message;
+  expect_works(store);
+}
+
+TEST_F(Errors, ARowThatATriggerStoresUnderAnotherKeyIsRejected) {
+  Store store{notes, url(), options()};
+  trigger("IF NEW.name = 'bad' THEN NEW.name := 'other'; END IF; RETURN NEW;");
+  EXPECT_EQ(failure_of(store, {{"a", ""}, {"bad", ""}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("key that was not sent"), std::string::npos) << message;
+  EXPECT_EQ(failure_of(store, {{"other", ""}, {"bad", ""}}), WriteFailure::rejected);
+  expect_works(store);
+}
+
+TEST_F(Errors, ADeferredConstraintFailsAtCommit) {
+  exec("CREATE TABLE parents (name text PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (text)"
+       " REFERENCES parents DEFERRABLE INITIALLY DEFERRED; INSERT INTO parents VALUES ('fine')");
+  Store store{notes, url(), options()};
+  Note orphan{"a", "nobody"};
+  auto transaction = store.begin_tx();
+  store.save(orphan, transaction);
+  try {
+    store.commit_tx(transaction);
+    ADD_FAILURE();
+  } catch (const pqxx::sql_error& error) {
+    EXPECT_EQ(pg::detail::sqlstate_of(error), "23503");
+    EXPECT_EQ(store.classify(error), WriteFailure::rejected);
+  }
+  EXPECT_EQ(rows(), "");
+  expect_works(store);
+}
+
+TEST_F(Errors, AnySqlstateOfATriggerIsClassified) {
+  Store store{notes, url(), options()};
+  trigger("IF NEW.text <> 'fine' THEN RAISE EXCEPTION USING ERRCODE = NEW.text; END IF; RETURN NEW;");
+  for (const char* const state : {"23505", "22001", "P0001", "54000", "ABCDE", "44000", "21000"}) {
+    EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::rejected) << state;
+    expect_works(store);
+  }
+  for (const char* const state : {"40001", "40P01", "42501", "53100", "53200", "53300", "55P03", "57014",
+                                  "2200H", "0A000", "26000", "57P01", "58030", "XX000", "08006"}) {
+    EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::transient) << state;
+    expect_works(store);
+  }
+}
+
+TEST_F(Errors, AStatementThatTakesTooLongIsTransient) {
+  lazywriter::PqxxOptions chosen = options();
+  chosen.lock_timeout = std::chrono::milliseconds{100};
+  chosen.statement_timeout = std::chrono::milliseconds{300};
+  for (const bool prepared : {true, false}) {
+    chosen.prepared = prepared;
+    Store store{notes, url(), chosen};
+    pqxx::connection blocker{url().c_str()};
+    pqxx::nontransaction other{blocker};
+    other.exec("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
+    auto transaction = store.begin_tx();
+    Note note{"a", "a"};
+    try {
+      store.save(note, transaction);
+      ADD_FAILURE();
+    } catch (const std::exception& error) {
+      EXPECT_EQ(pg::detail::sqlstate_of(error), "55P03") << error.what();
+      EXPECT_EQ(store.classify(error), WriteFailure::transient);
+    }
+    other.exec("ROLLBACK");
+  }
+  trigger("PERFORM pg_sleep(10); RETURN NEW;");
+  Store store{notes, url(), chosen};
+  EXPECT_EQ(failure_of(store, {{"a", "a"}}), WriteFailure::transient);
+}
+
+TEST_F(Errors, PreparedStatementsThatAreLostOrOutdatedAreMadeAnew) {
+  Store store{notes, url(), options()};
+  expect_works(store);
+  exec("ALTER TABLE notes ALTER COLUMN text TYPE varchar(20)");  // cached plan must not change result type
+  EXPECT_EQ(store.find("fine")->text, "fine");
+  expect_works(store);
+  exec("DROP TABLE notes; CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
+  expect_works(store);
+}
+
+TEST_F(Errors, MissingTableAndRightsAreTransient) {
+  lazywriter::PqxxOptions chosen = options();
+  chosen.verify_schema = false;
+  exec("DROP TABLE notes");
+  Store store{notes, url(), chosen};
+  const auto classify = [&] {
+    try {
+      Note note{"a", "a"};
+      pgtest::save_one(store, note);
+    } catch (const std::exception& error) {
+      return store.classify(error);
+    }
+    ADD_FAILURE();
+    return WriteFailure::rejected;
+  };
+  EXPECT_EQ(classify(), WriteFailure::transient);
+  EXPECT_THROW(store.find("a"), std::exception);
+  exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
+  expect_works(store);
+}
+
+TEST_F(Errors, NullForAMemberThatIsNotOptionalIsUnreadable) {
+  exec("ALTER TABLE notes ALTER COLUMN text DROP NOT NULL; INSERT INTO notes VALUES ('a', NULL)");
+  Store store{notes, url(), options()};
+  try {
+    store.find("a");
+    ADD_FAILURE();
+  } catch (const pg::UnreadableValue& error) {
+    EXPECT_NE(std::string(error.what()).find("\"text\" is NULL"), std::string::npos) << error.what();
+  }
+  expect_works(store);
+}
+
+}  // namespace
