@@ -9,35 +9,38 @@
 // THE STATES OF AN ENTRY. An entry is a node of a shard's std::unordered_map. What it is follows
 // from a few fields (detail/entry.hpp), and only EntryTable changes them:
 //
-//     clean       the store holds just this item. May be evicted.
-//     dirty       something in it is unsaved since `unsaved_since`; it holds a slot of max_dirty
-//     and stands
-//                 in its shard's dirty list.
-//     in flight   the flusher has pinned it. A copy is taken together with `unsaved_since = none`;
-//     a write
-//                 meanwhile sets it again. So "none" at the end says: the store got just what is
-//                 here.
-//     parked      the store rejects it; it holds its slot, but waits for a write, retry_parked or
-//                 discard_parked instead of standing in the list.
-//     tombstone   an erased key that the store may still have: dirty, in flight or parked like an
-//     item, but
-//                 invisible to readers.
-//     (absent)    not in the map. A load ticket may stand for the key, see below.
+// clang-format off
+//     clean       The store holds just this item. May be evicted.
+//     dirty       Something in it is unsaved since `unsaved_since`. It holds a slot of max_dirty
+//                 and stands in its shard's dirty list.
+//     in flight   The flusher has pinned it. A copy is taken together with `unsaved_since = none`;
+//                 a write meanwhile sets it again. So "none" at the end says: the store got just
+//                 what is here.
+//     parked      The store rejects it. It holds its slot, but instead of standing in the list it
+//                 waits for a write, retry_parked or discard_parked.
+//     tombstone   An erased key that the store may still have: dirty, in flight or parked like an
+//                 item, but invisible to readers.
+//     (absent)    Not in the map. A load ticket may stand for the key, see below.
 //
-//     absent  --put, compute-->                 dirty
-//     absent  --erase-->                        dirty tombstone
-//     absent  --load, preload-->                clean
-//     clean   --put, update, compute-->         dirty
-//     clean   --erase-->                        dirty tombstone
-//     clean   --evict, invalidate-->            absent
-//     dirty   --put, update, compute, erase-->  dirty (its place and `unsaved_since` stay)
-//     dirty   --flusher pins and copies-->      in flight
-//     in flight --committed, not written-->     clean; a tombstone: absent
-//     in flight --committed, written-->         dirty, with the id and so on that the store
-//     generated in flight --failed-->                     dirty, as unsaved as before in flight
-//     --rejected often enough-->      parked parked  --write, retry_parked-->          dirty parked
-//     --discard_parked-->               absent dirty   --discard_dirty-->                clean; a
-//     tombstone: absent; in flight: so once it has landed
+//     from        by                              to
+//     ---------   -----------------------------   ------------------------------------------------
+//     absent      put, compute                    dirty
+//     absent      erase                           dirty tombstone
+//     absent      load, preload                   clean
+//     clean       put, update, compute            dirty
+//     clean       erase                           dirty tombstone
+//     clean       evict, invalidate               absent
+//     dirty       put, update, compute, erase     dirty: its place and `unsaved_since` stay
+//     dirty       the flusher pins and copies     in flight
+//     dirty       discard_dirty                   clean; a tombstone: absent
+//     in flight   committed, not written since    clean; a tombstone: absent
+//     in flight   committed, written since        dirty, with the data that the store generated
+//     in flight   failed                          dirty, as unsaved as before
+//     in flight   rejected often enough           parked
+//     in flight   discard_dirty                   as from dirty, once the flight has landed
+//     parked      a write, retry_parked           dirty
+//     parked      discard_parked                  absent
+// clang-format on
 //
 // Invariants. (1) Dirty, in-flight and parked entries and tombstones are never evicted, and an
 // in-flight node never leaves the map: the flusher comes back to it by pointer. (2) An entry
@@ -54,12 +57,14 @@
 // came.
 //
 // LOCKS, in the order in which they may be taken:
+// clang-format off
 //     1. close_mutex_ (close only), prune_mutex_ (prune only)
 //     2. the flush token: one flusher at a time; held while the store works
 //     3. one shard's lock: never two, and never while the store, the log or any adapter code runs.
-//     Items'
-//        own functions and the functions given to visit, update, compute and for_each run under it.
+//        Items' own functions, and those given to visit, update, compute and for_each, run under
+//        it.
 //     4. leaves: slot budget, worker wake-up, flush counters
+// clang-format on
 // The closed flag is read and set under each shard's lock: a racing write is refused, or close sees
 // it.
 //

@@ -1,13 +1,13 @@
 // PostgreSQL as the store of a cache. The only public header that needs libpqxx (6.4, 7.x or 8.x).
 //
 // How a batch travels: the members of all its items become one array parameter per column, and one
-// INSERT ... SELECT FROM unnest(...) ON CONFLICT DO UPDATE ... RETURNING writes them and brings back what
-// the server made. Every key that was sent must come back; whatever a trigger, a rule or a policy did to a
-// row, it is never taken for saved when it was not.
+// INSERT ... SELECT FROM unnest(...) ON CONFLICT DO UPDATE ... RETURNING writes them and brings
+// back what the server made. Every key that was sent must come back; whatever a trigger, a rule or
+// a policy did to a row, it is never taken for saved when it was not.
 //
-// How a commit is known: the transaction's id is asked for in the round trip of BEGIN, and its fate in the
-// round trip of COMMIT. When that answer does not come, the commit is in doubt, and the next begin_tx
-// settles it first: otherwise a late INSERT could overtake the erase of the same row.
+// How a commit is known: the transaction's id is asked for in the round trip of BEGIN, and its fate
+// in the round trip of COMMIT. When that answer does not come, the commit is in doubt, and the next
+// begin_tx settles it first: otherwise a late INSERT could overtake the erase of the same row.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,9 @@ namespace lazywriter {
 /// Keeps items in a PostgreSQL table (version 13 or newer), mapped by pg::table. Satisfies
 /// CacheReaderWriter and all its refinements.
 ///
-/// Threads: begin_tx ... commit_tx may come from different threads, never at once; everything else may be
-/// called at any time from any thread. Movable while no transaction exists and no call is in progress.
+/// Threads: begin_tx ... commit_tx may come from different threads, never at once; everything else
+/// may be called at any time from any thread. Movable while no transaction exists and no call is in
+/// progress.
 ///
 /// Example:
 ///
@@ -53,12 +54,11 @@ class PqxxReaderWriter {
   using key_type = key_type_t<Item>;
   using transaction_type = pg::PqxxTransaction;
 
-  /// Effect: with options.verify_schema connects, and compares the table with the mapping; without it the
-  /// server is not touched. `connection_string` is libpq's, in either form; TLS and all other parameters
-  /// are passed on.
-  /// Throws: std::invalid_argument for options, names or a connection string that cannot be used;
-  /// pg::ConnectionLost; pg::SchemaError with every fault of the table. No message holds the password.
-  /// Blocks: for connecting and some round trips.
+  /// Effect: with options.verify_schema connects, and compares the table with the mapping; without
+  /// it the server is not touched. `connection_string` is libpq's, in either form; TLS and all
+  /// other parameters are passed on. Throws: std::invalid_argument for options, names or a
+  /// connection string that cannot be used; pg::ConnectionLost; pg::SchemaError with every fault of
+  /// the table. No message holds the password. Blocks: for connecting and some round trips.
   explicit PqxxReaderWriter(const pg::Table<Item, Columns...>& table,
                             std::string_view connection_string, PqxxOptions options = {})
       : state_(std::make_unique<State>(table, connection_string, std::move(options))) {
@@ -70,9 +70,10 @@ class PqxxReaderWriter {
     }
   }
 
-  /// Returns: the stored item with this key; nullopt when there is none, and for a key that cannot be
-  /// stored (a NUL byte, invalid UTF-8). Throws: pg::ConnectionLost, pg::UnreadableValue, what libpqxx
-  /// throws. Blocks: for one round trip (three without options.prepared); uses a connection of its own.
+  /// Returns: the stored item with this key; nullopt when there is none, and for a key that cannot
+  /// be stored (a NUL byte, invalid UTF-8). Throws: pg::ConnectionLost, pg::UnreadableValue, what
+  /// libpqxx throws. Blocks: for one round trip (three without options.prepared); uses a connection
+  /// of its own.
   std::optional<Item> find(const key_type& key) const {
     pg::detail::Parameters parameters;
     try {
@@ -85,20 +86,21 @@ class PqxxReaderWriter {
   }
 
   /// Returns: a new transaction. First settles a commit in doubt, and replaces a broken connection.
-  /// Throws: pg::ConnectionLost, pg::CommitInDoubt, what libpqxx throws. Blocks: one round trip, more when
-  /// it has to connect.
+  /// Throws: pg::ConnectionLost, pg::CommitInDoubt, what libpqxx throws. Blocks: one round trip,
+  /// more when it has to connect.
   transaction_type begin_tx() { return state_->writer.begin(); }
 
-  /// Effect: inserts or updates the row of `item`, and fills in its generated and refreshed members.
-  /// Throws: pg::RejectedValue, pg::UnreadableValue, what libpqxx throws. Blocks: one round trip.
+  /// Effect: inserts or updates the row of `item`, and fills in its generated and refreshed
+  /// members. Throws: pg::RejectedValue, pg::UnreadableValue, what libpqxx throws. Blocks: one
+  /// round trip.
   void save(Item& item, transaction_type& transaction) {
     save_batch(std::span<Item>{&item, 1}, transaction);
   }
 
-  /// Effect: inserts or updates all rows in one statement (more where the batch exceeds 16 MiB), and fills
-  /// in the generated and refreshed members. The keys must differ. When it throws, some items may have
-  /// been filled in, and the transaction can only be rolled back.
-  /// Throws and blocks: as save. Complexity: linear in the size of the batch, times its logarithm.
+  /// Effect: inserts or updates all rows in one statement (more where the batch exceeds 16 MiB),
+  /// and fills in the generated and refreshed members. The keys must differ. When it throws, some
+  /// items may have been filled in, and the transaction can only be rolled back. Throws and blocks:
+  /// as save. Complexity: linear in the size of the batch, times its logarithm.
   void save_batch(std::span<Item> items, transaction_type& transaction) {
     state_->writer.within(transaction, [&](pg::detail::Session& session) {
       typename Mapping::ItemArrays arrays;
@@ -113,13 +115,14 @@ class PqxxReaderWriter {
     });
   }
 
-  /// Effect: deletes the row of this key; none is no error. Throws: as save. Blocks: one round trip.
+  /// Effect: deletes the row of this key; none is no error. Throws: as save. Blocks: one round
+  /// trip.
   void erase(const key_type& key, transaction_type& transaction) {
     erase_batch(std::span<const key_type>{&key, 1}, transaction);
   }
 
-  /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key that cannot be
-  /// stored has no row, and counts as deleted. Throws and blocks: as save.
+  /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key that cannot
+  /// be stored has no row, and counts as deleted. Throws and blocks: as save.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
     state_->writer.within(transaction, [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
@@ -143,16 +146,18 @@ class PqxxReaderWriter {
   }
 
   /// Effect: commits. Returns only when the server has confirmed that the transaction is committed.
-  /// Throws: pg::CommitInDoubt, pg::RolledBack (also when a step of the transaction had thrown), what
-  /// libpqxx throws (a deferred constraint, for one). Blocks: one round trip.
+  /// Throws: pg::CommitInDoubt, pg::RolledBack (also when a step of the transaction had thrown),
+  /// what libpqxx throws (a deferred constraint, for one). Blocks: one round trip.
   void commit_tx(transaction_type& transaction) { state_->writer.commit(transaction); }
 
   /// Returns: whether trying again can help. Never blocks.
-  WriteFailure classify(const std::exception& error) const { return pg::detail::classify_error(error); }
+  WriteFailure classify(const std::exception& error) const {
+    return pg::detail::classify_error(error);
+  }
 
-  /// Effect: for good, the call between begin_tx and commit_tx that is under way, and every later one,
-  /// throws soon. find is not touched. Never waits for the server; only an attempt to connect is not cut
-  /// short.
+  /// Effect: for good, the call between begin_tx and commit_tx that is under way, and every later
+  /// one, throws soon. find is not touched. Never waits for the server; only an attempt to connect
+  /// is not cut short.
   void interrupt() noexcept { state_->environment.watchdog.interrupt(); }
 
   /// Effect: passes the message to options.info.
@@ -170,8 +175,8 @@ class PqxxReaderWriter {
 
   // Above this the parameters of a batch are sent, and the next statement begun.
   static constexpr std::size_t statement_bytes = std::size_t{16} << 20;
-  // The server refuses a message of 1 GiB, by breaking the connection; an item that cannot fit is refused
-  // here, so that it does not look like a failure of the server for ever.
+  // The server refuses a message of 1 GiB, by breaking the connection; an item that cannot fit is
+  // refused here, so that it does not look like a failure of the server for ever.
   static constexpr std::size_t message_bytes = (std::size_t{1} << 30) - (std::size_t{1} << 16);
 
   struct State {
@@ -209,7 +214,8 @@ class PqxxReaderWriter {
   template <class Arrays>
   static bool worth_sending(const Arrays& arrays) {
     std::size_t bytes = 0;
-    for (const pg::ArrayLiteral& array : arrays) bytes += array.size();
+    for (const pg::ArrayLiteral& array : arrays)
+      bytes += array.size();
     return bytes >= statement_bytes;
   }
 
@@ -230,29 +236,33 @@ class PqxxReaderWriter {
 
   void save_chunk(std::span<Item> items, pg::detail::Session& session,
                   pg::detail::Parameters&& parameters) {
-    const pqxx::result rows =
-        session.exec(pg::detail::StatementName::save, std::move(parameters));
+    const pqxx::result rows = session.exec(pg::detail::StatementName::save, std::move(parameters));
 
-    // The server returns the rows in its own order: find each by its key. Hashes first, since comparing
-    // and copying keys can be expensive.
+    // The server returns the rows in its own order: find each by its key. Hashes first, since
+    // comparing and copying keys can be expensive.
     const key_hash<key_type> hash;
     std::vector<std::pair<std::size_t, Item*>> by_hash;
     by_hash.reserve(items.size());
-    for (Item& item : items) by_hash.emplace_back(hash(item.key()), &item);
-    const auto hash_less = [](const auto& left, const auto& right) { return left.first < right.first; };
+    for (Item& item : items)
+      by_hash.emplace_back(hash(item.key()), &item);
+    const auto hash_less = [](const auto& left, const auto& right) {
+      return left.first < right.first;
+    };
     std::sort(by_hash.begin(), by_hash.end(), hash_less);
 
     std::size_t matched = 0;
     for (std::size_t row = 0; row < pg::detail::row_count(rows); ++row) {
       const key_type key = state_->mapping.read_returned_key(rows, row);
-      const auto [first, last] = std::equal_range(
-          by_hash.begin(), by_hash.end(), std::pair<std::size_t, Item*>{hash(key), nullptr}, hash_less);
+      const auto [first, last] =
+          std::equal_range(by_hash.begin(), by_hash.end(),
+                           std::pair<std::size_t, Item*>{hash(key), nullptr}, hash_less);
       const auto match = std::find_if(first, last, [&key](const auto& candidate) {
         return candidate.second != nullptr && candidate.second->key() == key;
       });
       if (match == last) {
         throw pg::RejectedValue(
-            "lazywriter: a row came back under a key that was not sent: a trigger changes it, or its text "
+            "lazywriter: a row came back under a key that was not sent: a trigger changes it, or "
+            "its text "
             "form is not the one that PostgreSQL gives it");
       }
       state_->mapping.read_returned_members(rows, row, *match->second);
@@ -260,10 +270,11 @@ class PqxxReaderWriter {
       ++matched;
     }
     if (matched != items.size()) {
-      throw pg::RejectedValue("lazywriter: " + std::to_string(items.size() - matched) + " of " +
-                              std::to_string(items.size()) +
-                              " rows did not come back from the server: a trigger or a rule suppresses "
-                              "them");
+      throw pg::RejectedValue(
+          "lazywriter: " + std::to_string(items.size() - matched) + " of " +
+          std::to_string(items.size()) +
+          " rows did not come back from the server: a trigger or a rule suppresses "
+          "them");
     }
   }
 

@@ -32,7 +32,8 @@ class ArrayLiteralOnServer : public pgtest::Database {};
 TEST_F(ArrayLiteralOnServer, RandomTextsComeBack) {
   std::mt19937_64 random{test_seed()};
   const std::string_view alphabet = "\"\\{},; 'NULabc\n\t%$";
-  std::vector<std::string> texts{"", "NULL", "null", "{}", "\\", "\"", "'", " a ", "\xF0\x9F\x98\x80"};
+  std::vector<std::string> texts{
+      "", "NULL", "null", "{}", "\\", "\"", "'", " a ", "\xF0\x9F\x98\x80"};
   for (int round = 0; round < 2'000; ++round) {
     std::string text;
     for (auto length = random() % 12; length > 0; --length) {
@@ -41,7 +42,8 @@ TEST_F(ArrayLiteralOnServer, RandomTextsComeBack) {
     texts.push_back(text);
   }
   ArrayLiteral array;
-  for (const std::string& text : texts) array.append(text);
+  for (const std::string& text : texts)
+    array.append(text);
   pqxx::connection connection{url().c_str()};
   pqxx::nontransaction on{connection};
   const pqxx::result rows = lazywriter::pg::detail::run(

@@ -52,7 +52,8 @@ TEST_P(Batch, IsInsertedUpdatedAndErased) {
   pgtest::save_all(store, items);
   EXPECT_EQ(value("SELECT count(*) FROM counters"), size_text);
   EXPECT_EQ(value("SELECT sum(count) FROM counters"), expected_sum);
-  for (const Counter& item : items) ASSERT_GT(item.id, 0);
+  for (const Counter& item : items)
+    ASSERT_GT(item.id, 0);
 
   const std::vector<Counter> inserted = items;
   for (Counter& item : items) {
@@ -63,10 +64,12 @@ TEST_P(Batch, IsInsertedUpdatedAndErased) {
   EXPECT_EQ(value("SELECT count(*) FROM counters"), size_text);
   EXPECT_EQ(value("SELECT sum(count) FROM counters"),
             std::to_string(std::stoll(expected_sum) + 10LL * size));
-  for (std::size_t at = 0; at < items.size(); ++at) ASSERT_EQ(items[at].id, inserted[at].id);
+  for (std::size_t at = 0; at < items.size(); ++at)
+    ASSERT_EQ(items[at].id, inserted[at].id);
 
   std::vector<std::string> keys{"absent"};
-  for (std::size_t at = 0; at < items.size(); at += 2) keys.push_back(items[at].name);
+  for (std::size_t at = 0; at < items.size(); at += 2)
+    keys.push_back(items[at].name);
   auto transaction = store.begin_tx();
   store.erase_batch(keys, transaction);
   store.commit_tx(transaction);

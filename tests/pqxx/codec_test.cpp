@@ -82,9 +82,10 @@ TEST(Codec, NumbersThatDoNotFitAreRefused) {
 }
 
 TEST(Codec, SpecialFloatsSurvive) {
-  for (const double value : {0.0, -0.0, 0.1, 1e-310, std::numeric_limits<double>::denorm_min(),
-                             std::numeric_limits<double>::max(), std::numeric_limits<double>::infinity(),
-                             -std::numeric_limits<double>::infinity()}) {
+  for (const double value :
+       {0.0, -0.0, 0.1, 1e-310, std::numeric_limits<double>::denorm_min(),
+        std::numeric_limits<double>::max(), std::numeric_limits<double>::infinity(),
+        -std::numeric_limits<double>::infinity()}) {
     EXPECT_EQ(std::bit_cast<std::uint64_t>(round_trip(value)), std::bit_cast<std::uint64_t>(value));
   }
   EXPECT_TRUE(std::isnan(round_trip(std::numeric_limits<double>::quiet_NaN())));
@@ -108,7 +109,8 @@ TEST(Codec, RandomFloatsSurviveBitForBit) {
 
 TEST(Codec, BytesSurvive) {
   std::vector<std::byte> bytes;
-  for (int value = 0; value < 256; ++value) bytes.push_back(static_cast<std::byte>(value));
+  for (int value = 0; value < 256; ++value)
+    bytes.push_back(static_cast<std::byte>(value));
   EXPECT_EQ(round_trip(bytes), bytes);
   EXPECT_EQ(text_of(std::vector<std::byte>{}), "\\x");
   EXPECT_EQ(round_trip(std::vector<std::byte>{}), std::vector<std::byte>{});
@@ -160,7 +162,8 @@ TEST(TimeCodec, InfinityIsTheLastAndTheFirstTime) {
 
 TEST(TimeCodec, RandomTimesSurvive) {
   std::mt19937_64 random{test_seed()};
-  std::uniform_int_distribution<std::int64_t> any{-200'000'000'000'000'000, 9'000'000'000'000'000'000};
+  std::uniform_int_distribution<std::int64_t> any{-200'000'000'000'000'000,
+                                                  9'000'000'000'000'000'000};
   for (int round = 0; round < 100'000; ++round) {
     const Micros time{microseconds{any(random)}};
     ASSERT_EQ(round_trip(time), time);

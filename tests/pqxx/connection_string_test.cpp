@@ -16,13 +16,15 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 TEST(ConnectionString, BothFormsArePassedOn) {
-  const ConnectionTarget uri{"postgresql://u:se%40cret@h:1/db?sslmode=require&sslrootcert=/ca.pem", 1500ms};
+  const ConnectionTarget uri{"postgresql://u:se%40cret@h:1/db?sslmode=require&sslrootcert=/ca.pem",
+                             1500ms};
   EXPECT_TRUE(contains(uri.text(), "password='se@cret'")) << uri.text();
   EXPECT_TRUE(contains(uri.text(), "sslmode='require'"));
   EXPECT_TRUE(contains(uri.text(), "sslrootcert='/ca.pem'"));
   EXPECT_TRUE(contains(uri.text(), "connect_timeout='2'"));
   EXPECT_TRUE(contains(uri.text(), "client_encoding='UTF8'"));
-  const ConnectionTarget words{"host=h password='it\\'s' connect_timeout=9 client_encoding=LATIN1", 1s};
+  const ConnectionTarget words{"host=h password='it\\'s' connect_timeout=9 client_encoding=LATIN1",
+                               1s};
   EXPECT_TRUE(contains(words.text(), "password='it\\'s'")) << words.text();
   EXPECT_TRUE(contains(words.text(), "connect_timeout='9'"));
   EXPECT_FALSE(contains(words.text(), "LATIN1"));

@@ -1,8 +1,10 @@
-// A schema of its own for each test, on the server that DATABASE_URL names. Without a server tests fail.
+// A schema of its own for each test, on the server that DATABASE_URL names. Without a server tests
+// fail.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
 #include <atomic>
 #include <cstdlib>
 #include <lazywriter/pqxx_reader_writer.hpp>
@@ -12,13 +14,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 namespace pgtest {
 
-/// What an environment variable says; throws when it is missing, so that no test is skipped silently.
+/// What an environment variable says; throws when it is missing, so that no test is skipped
+/// silently.
 inline std::string environment(const char* name) {
   const char* const value = std::getenv(name);
   if (value == nullptr || *value == '\0') {

@@ -11,13 +11,15 @@ using lazywriter::WriteFailure;
 namespace pg = lazywriter::pg;
 
 TEST(ErrorClass, OfAnSqlstate) {
-  for (const char* const state : {"", "08006", "0A000", "25006", "25P02", "26000", "28P01", "2200H", "3D000",
-                                  "3F000", "40001", "40P01", "42501", "42P01", "53100", "53300", "55P03",
-                                  "57014", "57P01", "58030", "XX000", "XX001"}) {
+  for (const char* const state :
+       {"",      "08006", "0A000", "25006", "25P02", "26000", "28P01", "2200H",
+        "3D000", "3F000", "40001", "40P01", "42501", "42P01", "53100", "53300",
+        "55P03", "57014", "57P01", "58030", "XX000", "XX001"}) {
     EXPECT_EQ(pg::detail::classify_sqlstate(state), WriteFailure::transient) << state;
   }
-  for (const char* const state : {"22001", "22003", "22021", "22P02", "23502", "23503", "23505", "23514",
-                                  "23P01", "44000", "P0001", "54000", "21000", "99999", "ABCDE", "P0004"}) {
+  for (const char* const state :
+       {"22001", "22003", "22021", "22P02", "23502", "23503", "23505", "23514", "23P01", "44000",
+        "P0001", "54000", "21000", "99999", "ABCDE", "P0004"}) {
     EXPECT_EQ(pg::detail::classify_sqlstate(state), WriteFailure::rejected) << state;
   }
 }
@@ -33,8 +35,10 @@ TEST(ErrorClass, OfAnExceptionByItsTypeFirst) {
   EXPECT_EQ(pg::detail::classify_error(pqxx::broken_connection("")), WriteFailure::transient);
   EXPECT_EQ(pg::detail::classify_error(pqxx::serialization_failure("")), WriteFailure::transient);
   EXPECT_EQ(pg::detail::classify_error(pqxx::deadlock_detected("")), WriteFailure::transient);
-  EXPECT_EQ(pg::detail::classify_error(pqxx::insufficient_privilege("", "")), WriteFailure::transient);
-  EXPECT_EQ(pg::detail::classify_error(pqxx::unique_violation("", "", "23505")), WriteFailure::rejected);
+  EXPECT_EQ(pg::detail::classify_error(pqxx::insufficient_privilege("", "")),
+            WriteFailure::transient);
+  EXPECT_EQ(pg::detail::classify_error(pqxx::unique_violation("", "", "23505")),
+            WriteFailure::rejected);
   EXPECT_EQ(pg::detail::classify_error(pqxx::check_violation("", "")), WriteFailure::rejected);
   EXPECT_EQ(pg::detail::classify_error(pqxx::plpgsql_raise("", "")), WriteFailure::rejected);
   EXPECT_EQ(pg::detail::classify_error(pqxx::sql_error("", "", "53100")), WriteFailure::transient);

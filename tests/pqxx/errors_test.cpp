@@ -36,7 +36,9 @@ class Errors : public pgtest::Database {
          " END$$; CREATE TRIGGER act " + when + " ON notes FOR EACH ROW EXECUTE FUNCTION act()");
   }
 
-  std::string rows() { return value("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM notes"); }
+  std::string rows() {
+    return value("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM notes");
+  }
 
   /// How saving these items fails; nothing of the transaction may be stored.
   WriteFailure failure_of(Store& store, std::vector<Note> items) {
@@ -78,9 +80,10 @@ TEST_F(Errors, AFailureThatIsSwallowedMakesCommitThrow) {
 TEST_F(Errors, ADeferredTriggerFailsAtCommitWithItsOwnSqlstate) {
   Store store{notes, url(), options()};
   Note good{"good", "good"};
-  exec("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
-       " $$BEGIN RAISE SQLSTATE 'ABCDE'; END$$; CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON notes"
-       " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()");
+  exec(
+      "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+      " $$BEGIN RAISE SQLSTATE 'ABCDE'; END$$; CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON notes"
+      " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()");
   EXPECT_EQ(failure_of(store, {good}), WriteFailure::rejected);
   exec("DROP TRIGGER fail ON notes");
   expect_works(store);
@@ -94,13 +97,15 @@ TEST_F(Errors, ARollbackByTheServerIsNeverTakenForACommit) {
     session.exec("INSERT INTO notes VALUES ('a', 'a')");
     EXPECT_THROW(session.exec("SELECT 1/0"), pqxx::sql_error);
   });
-  EXPECT_THROW(writer.commit(transaction), pg::RolledBack);  // although COMMIT itself reports no error
+  EXPECT_THROW(writer.commit(transaction),
+               pg::RolledBack);  // although COMMIT itself reports no error
   EXPECT_EQ(rows(), "");
 }
 
 TEST_F(Errors, ANulByteIsRefusedInEveryColumn) {
   Store store{notes, url(), options()};
-  EXPECT_EQ(failure_of(store, {{"fine", "fine"}, {"a", std::string("b\0c", 3)}}), WriteFailure::rejected);
+  EXPECT_EQ(failure_of(store, {{"fine", "fine"}, {"a", std::string("b\0c", 3)}}),
+            WriteFailure::rejected);
   EXPECT_NE(message.find("\"text\""), std::string::npos) << message;
   EXPECT_EQ(failure_of(store, {{std::string("a\0", 2), "b"}}), WriteFailure::rejected);
   EXPECT_NE(message.find("\"name\""), std::string::npos) << message;
@@ -134,8 +139,9 @@ TEST_F(Errors, ARowThatATriggerStoresUnderAnotherKeyIsRejected) {
 }
 
 TEST_F(Errors, ADeferredConstraintFailsAtCommit) {
-  exec("CREATE TABLE parents (name text PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (text)"
-       " REFERENCES parents DEFERRABLE INITIALLY DEFERRED; INSERT INTO parents VALUES ('fine')");
+  exec(
+      "CREATE TABLE parents (name text PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (text)"
+      " REFERENCES parents DEFERRABLE INITIALLY DEFERRED; INSERT INTO parents VALUES ('fine')");
   Store store{notes, url(), options()};
   Note orphan{"a", "nobody"};
   auto transaction = store.begin_tx();
@@ -153,13 +159,15 @@ TEST_F(Errors, ADeferredConstraintFailsAtCommit) {
 
 TEST_F(Errors, AnySqlstateOfATriggerIsClassified) {
   Store store{notes, url(), options()};
-  trigger("IF NEW.text <> 'fine' THEN RAISE EXCEPTION USING ERRCODE = NEW.text; END IF; RETURN NEW;");
+  trigger(
+      "IF NEW.text <> 'fine' THEN RAISE EXCEPTION USING ERRCODE = NEW.text; END IF; RETURN NEW;");
   for (const char* const state : {"23505", "22001", "P0001", "54000", "ABCDE", "44000", "21000"}) {
     EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::rejected) << state;
     expect_works(store);
   }
-  for (const char* const state : {"40001", "40P01", "42501", "53100", "53200", "53300", "55P03", "57014",
-                                  "2200H", "0A000", "26000", "57P01", "58030", "XX000", "08006"}) {
+  for (const char* const state :
+       {"40001", "40P01", "42501", "53100", "53200", "53300", "55P03", "57014", "2200H", "0A000",
+        "26000", "57P01", "58030", "XX000", "08006"}) {
     EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::transient) << state;
     expect_works(store);
   }
@@ -194,7 +202,8 @@ TEST_F(Errors, AStatementThatTakesTooLongIsTransient) {
 TEST_F(Errors, PreparedStatementsThatAreLostOrOutdatedAreMadeAnew) {
   Store store{notes, url(), options()};
   expect_works(store);
-  exec("ALTER TABLE notes ALTER COLUMN text TYPE varchar(20)");  // cached plan must not change result type
+  exec("ALTER TABLE notes ALTER COLUMN text TYPE varchar(20)");  // cached plan must not change
+                                                                 // result type
   EXPECT_EQ(store.find("fine")->text, "fine");
   expect_works(store);
   exec("DROP TABLE notes; CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
@@ -229,7 +238,8 @@ TEST_F(Errors, NullForAMemberThatIsNotOptionalIsUnreadable) {
     store.find("a");
     ADD_FAILURE();
   } catch (const pg::UnreadableValue& error) {
-    EXPECT_NE(std::string(error.what()).find("\"text\" is NULL"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("\"text\" is NULL"), std::string::npos)
+        << error.what();
   }
   expect_works(store);
 }

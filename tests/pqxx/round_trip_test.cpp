@@ -27,7 +27,9 @@ enum class Colour { red, green };
 template <>
 struct lazywriter::pg::codec<Colour> {
   static constexpr std::string_view sql_type = "text";
-  static void encode(Colour value, std::string& out) { out.append(value == Colour::red ? "red" : "green"); }
+  static void encode(Colour value, std::string& out) {
+    out.append(value == Colour::red ? "red" : "green");
+  }
   static Colour decode(std::string_view text) {
     if (text == "red") return Colour::red;
     if (text == "green") return Colour::green;
@@ -71,8 +73,9 @@ constexpr auto everything = pg::table<Everything>(
     pg::column(&Everything::small, "small"), pg::column(&Everything::word, "word"),
     pg::column(&Everything::normal, "normal"), pg::column(&Everything::wide, "wide"),
     pg::column(&Everything::huge, "huge"), pg::column(&Everything::single, "single"),
-    pg::column(&Everything::precise, "precise"), pg::column(&Everything::money, "money", "numeric(12,2)"),
-    pg::column(&Everything::text, "text"), pg::column(&Everything::json, "json", "jsonb"),
+    pg::column(&Everything::precise, "precise"),
+    pg::column(&Everything::money, "money", "numeric(12,2)"), pg::column(&Everything::text, "text"),
+    pg::column(&Everything::json, "json", "jsonb"),
     pg::column(&Everything::maybe_text, "maybe_text"),
     pg::column(&Everything::maybe_number, "maybe_number"),
     pg::column(&Everything::maybe_double, "maybe_double"), pg::column(&Everything::time, "time"),
@@ -81,8 +84,10 @@ constexpr auto everything = pg::table<Everything>(
 
 constexpr const char* create_everything =
     "CREATE TYPE colour AS ENUM ('red', 'green'); CREATE TABLE everything (id bigint PRIMARY KEY,"
-    " flag boolean NOT NULL, tiny smallint NOT NULL, byte smallint NOT NULL, small smallint NOT NULL,"
-    " word integer NOT NULL, normal integer NOT NULL, wide bigint NOT NULL, huge numeric(20) NOT NULL,"
+    " flag boolean NOT NULL, tiny smallint NOT NULL, byte smallint NOT NULL, small smallint NOT "
+    "NULL,"
+    " word integer NOT NULL, normal integer NOT NULL, wide bigint NOT NULL, huge numeric(20) NOT "
+    "NULL,"
     " single real NOT NULL, precise double precision NOT NULL, money numeric(12,2) NOT NULL,"
     " text text NOT NULL, json jsonb NOT NULL, maybe_text text, maybe_number integer,"
     " maybe_double double precision, time timestamptz NOT NULL, maybe_time timestamptz,"
@@ -122,11 +127,32 @@ class Values {
   }
 
   std::string text() {
-    static const std::vector<std::string> pieces{
-        "\"", "'", "\\", "{", "}", ",", "NULL", "null", " ", "\n", "\t", "\r", "$1", "%s", "--", ";", "a", "Z",
-        "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\x01", "\x7F"};
+    static const std::vector<std::string> pieces{"\"",
+                                                 "'",
+                                                 "\\",
+                                                 "{",
+                                                 "}",
+                                                 ",",
+                                                 "NULL",
+                                                 "null",
+                                                 " ",
+                                                 "\n",
+                                                 "\t",
+                                                 "\r",
+                                                 "$1",
+                                                 "%s",
+                                                 "--",
+                                                 ";",
+                                                 "a",
+                                                 "Z",
+                                                 "\xC3\xA4",
+                                                 "\xE2\x82\xAC",
+                                                 "\xF0\x9F\x98\x80",
+                                                 "\x01",
+                                                 "\x7F"};
     std::string made;
-    for (auto length = random_() % 9; length > 0; --length) made += pieces[random_() % pieces.size()];
+    for (auto length = random_() % 9; length > 0; --length)
+      made += pieces[random_() % pieces.size()];
     return made;
   }
 
@@ -149,8 +175,8 @@ class Values {
 
   Time time() {
     if (chance(8)) return Time::max();
-    return Time{std::chrono::microseconds{static_cast<std::int64_t>(random_() % 9'000'000'000'000'000) -
-                                          4'000'000'000'000'000}};
+    return Time{std::chrono::microseconds{
+        static_cast<std::int64_t>(random_() % 9'000'000'000'000'000) - 4'000'000'000'000'000}};
   }
 
   std::mt19937_64 random_;
@@ -161,11 +187,15 @@ class RoundTrip : public pgtest::Database {};
 TEST_F(RoundTrip, EveryTypeWithRandomValues) {
   exec(create_everything);
   // A default that would garble numbers and dates, were the sessions' settings not pinned.
-  exec("DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET extra_float_digits = -3',"
-       " current_user, current_database()); EXECUTE format('ALTER ROLE %I IN DATABASE %I SET DateStyle ="
-       " ''SQL, DMY''', current_user, current_database()); EXECUTE format('ALTER ROLE %I IN DATABASE %I"
-       " SET bytea_output = ''escape''', current_user, current_database()); EXECUTE format('ALTER ROLE %I"
-       " IN DATABASE %I SET TimeZone = ''Asia/Kolkata''', current_user, current_database()); END$$");
+  exec(
+      "DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET extra_float_digits = -3',"
+      " current_user, current_database()); EXECUTE format('ALTER ROLE %I IN DATABASE %I SET "
+      "DateStyle ="
+      " ''SQL, DMY''', current_user, current_database()); EXECUTE format('ALTER ROLE %I IN "
+      "DATABASE %I"
+      " SET bytea_output = ''escape''', current_user, current_database()); EXECUTE format('ALTER "
+      "ROLE %I"
+      " IN DATABASE %I SET TimeZone = ''Asia/Kolkata''', current_user, current_database()); END$$");
   Values values{lazywriter::testing::test_seed()};
   for (const bool prepared : {true, false}) {
     lazywriter::PqxxOptions chosen = options();
@@ -173,7 +203,8 @@ TEST_F(RoundTrip, EveryTypeWithRandomValues) {
     lazywriter::PqxxReaderWriter store{everything, url(), chosen};
     for (int round = 0; round < 3; ++round) {
       std::vector<Everything> items;
-      for (std::int64_t id = 0; id < 200; ++id) items.push_back(values.item(id));
+      for (std::int64_t id = 0; id < 200; ++id)
+        items.push_back(values.item(id));
       const std::vector<Everything> sent = items;
       pgtest::save_all(store, items);
       EXPECT_EQ(items, sent);
@@ -209,12 +240,13 @@ struct Note {
 TEST_F(RoundTrip, AwkwardTextsAsKeysAndValues) {
   exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
   lazywriter::PqxxReaderWriter store{
-      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")), url(),
-      options()};
+      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")),
+      url(), options()};
   Values values{lazywriter::testing::test_seed()};
   std::vector<Note> notes;
-  for (const std::string awkward : {"", " ", "NULL", "null", "{}", "{a,b}", "\"", "\\", "\\\\", "'", "'; DROP",
-                                    "a,b", "\n", "\xF0\x9F\x98\x80", "$1", "\\x00", "\\000"}) {
+  for (const std::string awkward :
+       {"", " ", "NULL", "null", "{}", "{a,b}", "\"", "\\", "\\\\", "'", "'; DROP", "a,b", "\n",
+        "\xF0\x9F\x98\x80", "$1", "\\x00", "\\000"}) {
     notes.push_back({awkward, awkward});
   }
   for (int number = 0; number < 500; ++number) {
@@ -229,7 +261,8 @@ TEST_F(RoundTrip, AwkwardTextsAsKeysAndValues) {
     EXPECT_EQ(found->text, note.text);
   }
   auto transaction = store.begin_tx();
-  for (const Note& note : sent) store.erase(note.name, transaction);
+  for (const Note& note : sent)
+    store.erase(note.name, transaction);
   store.commit_tx(transaction);
   EXPECT_EQ(value("SELECT count(*) FROM notes"), "0");
 }
@@ -237,16 +270,18 @@ TEST_F(RoundTrip, AwkwardTextsAsKeysAndValues) {
 TEST_F(RoundTrip, MegabyteValues) {
   exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
   lazywriter::PqxxReaderWriter store{
-      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")), url(),
-      options()};
+      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")),
+      url(), options()};
   std::vector<Note> notes;
   for (int number = 0; number < 40; ++number) {  // more than the 16 MiB of one statement
-    notes.push_back({std::to_string(number), std::string(1'000'000, static_cast<char>('a' + number % 26))});
+    notes.push_back(
+        {std::to_string(number), std::string(1'000'000, static_cast<char>('a' + number % 26))});
     notes.back().text += "\"\\,{}";
   }
   const auto sent = notes;
   pgtest::save_all(store, notes);
-  for (const Note& note : sent) EXPECT_EQ(store.find(note.name)->text, note.text);
+  for (const Note& note : sent)
+    EXPECT_EQ(store.find(note.name)->text, note.text);
 }
 
 struct Place {
@@ -264,8 +299,9 @@ struct Floor : Place {
 };
 
 TEST_F(RoundTrip, CompositeKeysAndQuotedNames) {
-  exec("CREATE TABLE \"My \"\"Places\"\"\" (\"Coun.try\" text, \"CODE\" integer, \"select\" boolean,"
-       " PRIMARY KEY (\"CODE\", \"Coun.try\"))");
+  exec(
+      "CREATE TABLE \"My \"\"Places\"\"\" (\"Coun.try\" text, \"CODE\" integer, \"select\" boolean,"
+      " PRIMARY KEY (\"CODE\", \"Coun.try\"))");
   lazywriter::PqxxReaderWriter store{
       pg::table<Place>("\"" + schema() + "\".My \"Places\"", pg::key(&Place::country, "Coun.try"),
                        pg::key(&Place::code, "CODE"), pg::column(&Place::open, "select")),
@@ -288,7 +324,9 @@ TEST_F(RoundTrip, CompositeKeysAndQuotedNames) {
 }
 
 TEST_F(RoundTrip, KeysOfThreeColumnsAndNothingElse) {
-  exec("CREATE TABLE floors (country text, code integer, floor smallint, UNIQUE (floor, code, country))");
+  exec(
+      "CREATE TABLE floors (country text, code integer, floor smallint, UNIQUE (floor, code, "
+      "country))");
   lazywriter::PqxxReaderWriter store{
       pg::table<Floor>("floors", pg::key(&Place::country, "country"), pg::key(&Place::code, "code"),
                        pg::key(&Place::floor, "floor")),
@@ -317,12 +355,16 @@ struct Stamped {
 };
 
 TEST_F(RoundTrip, GeneratedAndRefreshedMembersComeBack) {
-  exec("CREATE TABLE stamped (name text PRIMARY KEY, number integer NOT NULL, id bigint GENERATED ALWAYS AS"
-       " IDENTITY, changed timestamptz NOT NULL DEFAULT clock_timestamp(), owner text NOT NULL DEFAULT"
-       " 'nobody')");
+  exec(
+      "CREATE TABLE stamped (name text PRIMARY KEY, number integer NOT NULL, id bigint GENERATED "
+      "ALWAYS AS"
+      " IDENTITY, changed timestamptz NOT NULL DEFAULT clock_timestamp(), owner text NOT NULL "
+      "DEFAULT"
+      " 'nobody')");
   lazywriter::PqxxReaderWriter store{
-      pg::table<Stamped>("stamped", pg::key(&Stamped::name, "name"), pg::column(&Stamped::number, "number"),
-                         pg::generated(&Stamped::id, "id"), pg::refreshed(&Stamped::changed, "changed")),
+      pg::table<Stamped>("stamped", pg::key(&Stamped::name, "name"),
+                         pg::column(&Stamped::number, "number"), pg::generated(&Stamped::id, "id"),
+                         pg::refreshed(&Stamped::changed, "changed")),
       url(), options()};
   std::vector<Stamped> items{{"b", 1, 0, {}, "kept"}, {"a", 2, 0, {}, "kept"}};
   pgtest::save_all(store, items);
@@ -339,14 +381,15 @@ TEST_F(RoundTrip, GeneratedAndRefreshedMembersComeBack) {
 }
 
 TEST_F(RoundTrip, DomainsNarrowColumnsAndPartitions) {
-  exec("CREATE DOMAIN short AS varchar(5) CHECK (value <> 'bad'); CREATE TABLE parted (name short PRIMARY KEY,"
-       " text varchar(5)) PARTITION BY HASH (name);"
-       "CREATE TABLE parted0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
-       "CREATE TABLE parted1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)");
-  lazywriter::PqxxReaderWriter store{
-      pg::table<Note>("parted", pg::key(&Note::name, "name"),
-                      pg::column(&Note::text, "text", "varchar(5)")),
-      url(), options()};
+  exec(
+      "CREATE DOMAIN short AS varchar(5) CHECK (value <> 'bad'); CREATE TABLE parted (name short "
+      "PRIMARY KEY,"
+      " text varchar(5)) PARTITION BY HASH (name);"
+      "CREATE TABLE parted0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+      "CREATE TABLE parted1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)");
+  lazywriter::PqxxReaderWriter store{pg::table<Note>("parted", pg::key(&Note::name, "name"),
+                                                     pg::column(&Note::text, "text", "varchar(5)")),
+                                     url(), options()};
   Note fits{"a", "12345"};
   pgtest::save_one(store, fits);
   EXPECT_EQ(store.find("a")->text, "12345");
@@ -359,13 +402,13 @@ TEST_F(RoundTrip, AFindForAKeyThatCannotExistFindsNothing) {
   exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
   exec("CREATE TABLE ids (name uuid PRIMARY KEY, text text NOT NULL)");
   lazywriter::PqxxReaderWriter notes{
-      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")), url(),
-      options()};
+      pg::table<Note>("notes", pg::key(&Note::name, "name"), pg::column(&Note::text, "text")),
+      url(), options()};
   EXPECT_FALSE(notes.find(std::string("a\0b", 3)).has_value());
   EXPECT_FALSE(notes.find("\xFF\xFE").has_value());
   lazywriter::PqxxReaderWriter ids{
-      pg::table<Note>("ids", pg::key(&Note::name, "name", "uuid"), pg::column(&Note::text, "text")), url(),
-      options()};
+      pg::table<Note>("ids", pg::key(&Note::name, "name", "uuid"), pg::column(&Note::text, "text")),
+      url(), options()};
   EXPECT_FALSE(ids.find("no uuid").has_value());
   Note known{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "x"};
   pgtest::save_one(ids, known);

@@ -37,13 +37,15 @@ TEST(Statements, OfATableWithEveryKindOfColumn) {
       "bank.accounts", pg::key(&Account::login, "login"),
       pg::column(&Account::balance, "balance", "numeric(12,2)"), pg::generated(&Account::id, "id"),
       pg::refreshed(&Account::changed, "changed", "timestamptz")));
-  EXPECT_EQ(made.find,
-            R"(SELECT "login","balance","id","changed" FROM "bank"."accounts" WHERE "login" = $1::text)");
-  EXPECT_EQ(made.save,
-            R"(INSERT INTO "bank"."accounts" AS target ("login","balance") SELECT c1,c2)"
-            R"( FROM unnest($1::text[],$2::numeric[]) AS batch(c1,c2) ORDER BY batch.c1)"
-            R"( ON CONFLICT ("login") DO UPDATE SET "balance" = excluded."balance","changed" = DEFAULT)"
-            R"( RETURNING target."login",target."id",target."changed")");
+  EXPECT_EQ(
+      made.find,
+      R"(SELECT "login","balance","id","changed" FROM "bank"."accounts" WHERE "login" = $1::text)");
+  EXPECT_EQ(
+      made.save,
+      R"(INSERT INTO "bank"."accounts" AS target ("login","balance") SELECT c1,c2)"
+      R"( FROM unnest($1::text[],$2::numeric[]) AS batch(c1,c2) ORDER BY batch.c1)"
+      R"( ON CONFLICT ("login") DO UPDATE SET "balance" = excluded."balance","changed" = DEFAULT)"
+      R"( RETURNING target."login",target."id",target."changed")");
   EXPECT_EQ(made.erase,
             R"(WITH doomed AS (SELECT locked."login" AS c1 FROM unnest($1::text[]) AS batch(c1))"
             R"( JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1 ORDER BY batch.c1)"
@@ -83,8 +85,8 @@ TEST(Types, LoseTheirModifierForTheCast) {
 }
 
 TEST(Types, ThatCouldBeMoreThanATypeAreRefused) {
-  for (const char* const bad : {"", "text; DROP TABLE x", "text)--", "text'", "int[]", "\"open", "a)b(",
-                                "numeric(1"}) {
+  for (const char* const bad :
+       {"", "text; DROP TABLE x", "text)--", "text'", "int[]", "\"open", "a)b(", "numeric(1"}) {
     EXPECT_THROW(pg::detail::cast_type(bad), std::invalid_argument) << bad;
   }
 }

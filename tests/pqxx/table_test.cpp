@@ -28,9 +28,9 @@ struct StdPair : Row {
   void copy_key_data_from(const StdPair&) {}
 };
 
-constexpr auto rows = pg::table<Row>("rows", pg::key(&Row::name, "name"),
-                                     pg::column(&Row::number, "number"),
-                                     pg::column(&Row::note, "note", "varchar(10)"));
+constexpr auto rows =
+    pg::table<Row>("rows", pg::key(&Row::name, "name"), pg::column(&Row::number, "number"),
+                   pg::column(&Row::note, "note", "varchar(10)"));
 
 TEST(Table, IsAConstant) {
   static_assert(rows.name == "rows");
@@ -41,7 +41,8 @@ TEST(Table, IsAConstant) {
 
 TEST(Table, CompositeKeysAreTuplesOrPairs) {
   constexpr auto tuple = pg::table<Pair>("t", pg::key(&Row::name, "a"), pg::key(&Row::number, "b"));
-  constexpr auto pair = pg::table<StdPair>("t", pg::key(&Row::name, "a"), pg::key(&Row::number, "b"));
+  constexpr auto pair =
+      pg::table<StdPair>("t", pg::key(&Row::name, "a"), pg::key(&Row::number, "b"));
   static_assert(tuple.name == pair.name);
 }
 

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/manual_cache.hpp"
 
@@ -163,6 +165,23 @@ TEST(Bounds, UnsavedEntriesAreNeverEvicted) {
   cache.flush();
   cache.prune();
   EXPECT_EQ(cache.size(), 10U);
+}
+
+TEST(Bounds, PruningPicksTheCleanOnesAmongTheUnsaved) {
+  Store store;
+  for (int i = 100; i < 120; ++i)
+    store.insert({key(i), i});
+  Cache cache{store, manual({.capacity = 2})};
+  for (int i = 0; i < 10; ++i) {
+    cache.put({key(i), i});
+    cache.erase(key(200 + i));
+    cache.preload(std::vector<Account>{*store.row(key(100 + i))});
+  }
+  cache.prune();
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(seen(cache, key(i)), i);
+  EXPECT_EQ(cache.size(), 12U);
+  EXPECT_EQ(cache.dirty_count(), 20U);
 }
 
 TEST(Bounds, ACacheWithoutCapacityEvictsNothing) {

@@ -8,9 +8,9 @@
 
 namespace lazywriter::pg {
 
-/// Builds a one-dimensional array literal such as {"a","b\"c",NULL}. Every element is quoted, so that
-/// commas, braces, blanks, the empty text and the word NULL are plain data. The caller keeps NUL bytes
-/// out: libpq would cut the text there.
+/// Builds a one-dimensional array literal such as {"a","b\"c",NULL}. Every element is quoted, so
+/// that commas, braces, blanks, the empty text and the word NULL are plain data. The caller keeps
+/// NUL bytes out: libpq would cut the text there.
 class ArrayLiteral {
  public:
   /// Effect: adds an element. Complexity: linear in its length.

@@ -1,5 +1,5 @@
-// How a C++ value becomes the text that PostgreSQL reads, and back. Both directions are exact, except that
-// time below a microsecond is truncated.
+// How a C++ value becomes the text that PostgreSQL reads, and back. Both directions are exact,
+// except that time below a microsecond is truncated.
 #pragma once
 
 #include <array>
@@ -25,12 +25,14 @@ namespace lazywriter::pg {
 ///     struct lazywriter::pg::codec<Colour> {
 ///       static constexpr std::string_view sql_type = "text";
 ///       static void encode(Colour value, std::string& out);    // appends the text
-///       static Colour decode(std::string_view text);           // throws when it does not know the text
+///       static Colour decode(std::string_view text);           // throws when it does not know the
+///       text
 ///     };
 ///
 /// - `sql_type`: the PostgreSQL type this is sent as, unless the mapping names another one;
 /// - `encode` appends the text form to `out`; it may throw, and then the item counts as rejected;
-/// - `decode` reads the text form that the server sends (settings: ISO dates, UTC, hex bytea); it throws
+/// - `decode` reads the text form that the server sends (settings: ISO dates, UTC, hex bytea); it
+/// throws
 ///   any std::exception when the text does not fit;
 /// - optional, both or none, for a type with a value that stands for SQL's NULL:
 ///   `static bool is_null(const T&)` and `static T null()`.
@@ -61,9 +63,8 @@ inline constexpr bool is_one_of = (std::is_same_v<T, Others> || ...);
 
 // char and its wide relatives are characters, not numbers: they have no codec.
 template <class T>
-concept StoredInteger =
-    is_one_of<T, signed char, unsigned char, short, unsigned short, int, unsigned int, long,
-              unsigned long, long long, unsigned long long>;
+concept StoredInteger = is_one_of<T, signed char, unsigned char, short, unsigned short, int,
+                                  unsigned int, long, unsigned long, long long, unsigned long long>;
 
 template <class T>
 concept StoredFloat = is_one_of<T, float, double>;
@@ -78,7 +79,8 @@ Number parse_number(std::string_view text) {
     throw std::out_of_range("the number " + std::string(text) + " is out of range");
   }
   if (error != std::errc{} || stop != end) {
-    throw std::invalid_argument("\"" + std::string(text) + "\" is not a number of the expected kind");
+    throw std::invalid_argument("\"" + std::string(text) +
+                                "\" is not a number of the expected kind");
   }
   return value;
 }
@@ -88,7 +90,8 @@ template <class Number>
 void append_number(Number value, std::string& out) {
   std::array<char, 64> buffer;
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  if (error != std::errc{}) throw std::logic_error("lazywriter: a number needs more than 64 digits");
+  if (error != std::errc{})
+    throw std::logic_error("lazywriter: a number needs more than 64 digits");
   out.append(buffer.data(), end);
 }
 
@@ -152,9 +155,10 @@ struct codec<std::string> {
 /// nullopt is NULL.
 template <HasCodec T>
 struct codec<std::optional<T>> {
-  static_assert(!Nullable<T>,
-                "lazywriter::pg: an optional of a type that can be NULL by itself would have two ways to "
-                "say NULL");
+  static_assert(
+      !Nullable<T>,
+      "lazywriter::pg: an optional of a type that can be NULL by itself would have two ways to "
+      "say NULL");
   static constexpr std::string_view sql_type = codec<T>::sql_type;
   static bool is_null(const std::optional<T>& value) { return !value.has_value(); }
   static std::optional<T> null() { return std::nullopt; }

@@ -1,9 +1,9 @@
 // Reading a connection string without ever repeating it: it may hold a password.
 #pragma once
 
+#include <libpq-fe.h>
 #include <chrono>
 #include <cstddef>
-#include <libpq-fe.h>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -18,7 +18,8 @@ namespace lazywriter::pg::detail {
 class ConnectionTarget {
  public:
   /// Takes both forms, "host=... dbname=..." and "postgresql://...". Never connects.
-  /// Throws: std::invalid_argument when it cannot be parsed, or is ambiguous about where the password ends.
+  /// Throws: std::invalid_argument when it cannot be parsed, or is ambiguous about where the
+  /// password ends.
   ConnectionTarget(std::string_view connection_string, std::chrono::milliseconds connect_timeout) {
     const std::string text(connection_string);
     refuse_ambiguous_uri(text);
@@ -67,13 +68,14 @@ class ConnectionTarget {
  private:
   [[noreturn]] static void refuse(std::string_view why) {
     throw std::invalid_argument(
-        "lazywriter: the connection string cannot be used (its text is not repeated here because it may "
+        "lazywriter: the connection string cannot be used (its text is not repeated here because "
+        "it may "
         "hold a password): " +
         std::string(why));
   }
 
-  // In a URI whose password holds a bare @ or /, libpq takes the rest of the password for a host, a port
-  // or a database, and would name it in its messages.
+  // In a URI whose password holds a bare @ or /, libpq takes the rest of the password for a host, a
+  // port or a database, and would name it in its messages.
   static void refuse_ambiguous_uri(std::string_view text) {
     const std::size_t scheme = text.find("://");
     if (!text.starts_with("postgres") || scheme == std::string_view::npos) return;

@@ -22,29 +22,30 @@ inline std::string sqlstate_of(const std::exception& error) {
 /// What an SQLSTATE means for a write.
 inline WriteFailure classify_sqlstate(std::string_view state) {
   constexpr std::array<std::string_view, 14> transient_classes{
-      "08",  // connection
-      "0A",  // feature not supported: the table changed under a cached plan
-      "25",  // transaction state
-      "26",  // prepared statement unknown
-      "28",  // authorization
+      "08",        // connection
+      "0A",        // feature not supported: the table changed under a cached plan
+      "25",        // transaction state
+      "26",        // prepared statement unknown
+      "28",        // authorization
       "3D", "3F",  // no such database, no such schema
-      "40",  // rolled back: serialization, deadlock
-      "42",  // no such table, no permission
-      "53",  // resources: disk, memory, connections
-      "55",  // object state: lock not available
-      "57",  // operator intervention: cancelled, shut down
-      "58",  // system error
-      "XX",  // internal error
+      "40",        // rolled back: serialization, deadlock
+      "42",        // no such table, no permission
+      "53",        // resources: disk, memory, connections
+      "55",        // object state: lock not available
+      "57",        // operator intervention: cancelled, shut down
+      "58",        // system error
+      "XX",        // internal error
   };
-  if (state.empty() || state == "2200H") return WriteFailure::transient;  // 2200H: sequence exhausted
+  if (state.empty() || state == "2200H")
+    return WriteFailure::transient;  // 2200H: sequence exhausted
   const std::string_view state_class = state.substr(0, 2);
-  const bool transient = std::find(transient_classes.begin(), transient_classes.end(), state_class) !=
-                         transient_classes.end();
+  const bool transient = std::find(transient_classes.begin(), transient_classes.end(),
+                                   state_class) != transient_classes.end();
   return transient ? WriteFailure::transient : WriteFailure::rejected;
 }
 
-/// What an exception of a write means. By type first: for some errors (40001, 40P01, 42501, 53300) some
-/// versions of libpqxx have a type but no SQLSTATE.
+/// What an exception of a write means. By type first: for some errors (40001, 40P01, 42501, 53300)
+/// some versions of libpqxx have a type but no SQLSTATE.
 inline WriteFailure classify_error(const std::exception& error) {
   if (dynamic_cast<const RejectedValue*>(&error) != nullptr ||
       dynamic_cast<const UnreadableValue*>(&error) != nullptr) {
@@ -59,9 +60,10 @@ inline WriteFailure classify_error(const std::exception& error) {
   return WriteFailure::transient;
 }
 
-/// Whether a connection on which this happened may be used again after a ROLLBACK. Not when the error is
-/// no answer of the server, and not when the server said that the session itself is in trouble:
-/// shutting down (57P), prepared statements lost (26) or outdated (0A), broken state (08, 25, 58, XX).
+/// Whether a connection on which this happened may be used again after a ROLLBACK. Not when the
+/// error is no answer of the server, and not when the server said that the session itself is in
+/// trouble: shutting down (57P), prepared statements lost (26) or outdated (0A), broken state (08,
+/// 25, 58, XX).
 inline bool connection_survives(const std::exception& error) {
   if (dynamic_cast<const RejectedValue*>(&error) != nullptr ||
       dynamic_cast<const UnreadableValue*>(&error) != nullptr) {
@@ -72,19 +74,19 @@ inline bool connection_survives(const std::exception& error) {
   }
   const std::string state = sqlstate_of(error);
   constexpr std::array<std::string_view, 7> fatal{"57P", "26", "0A", "08", "25", "58", "XX"};
-  return !state.empty() && std::none_of(fatal.begin(), fatal.end(), [&state](std::string_view prefix) {
-           return state.starts_with(prefix);
-         });
+  return !state.empty() &&
+         std::none_of(fatal.begin(), fatal.end(),
+                      [&state](std::string_view prefix) { return state.starts_with(prefix); });
 }
 
-/// Whether the server refused to read a value as the type of its parameter: for a lookup by that value
-/// there can be no row.
+/// Whether the server refused to read a value as the type of its parameter: for a lookup by that
+/// value there can be no row.
 inline bool value_cannot_exist(const std::exception& error) {
   constexpr std::array<std::string_view, 6> states{
-      "22021",  // not in the repertoire of the encoding
-      "22P05",  // untranslatable to the database's encoding
-      "22P02",  // not a text form of the type
-      "22003",  // number out of range
+      "22021",           // not in the repertoire of the encoding
+      "22P05",           // untranslatable to the database's encoding
+      "22P02",           // not a text form of the type
+      "22003",           // number out of range
       "22007", "22008",  // not a time, time out of range
   };
   const std::string state = sqlstate_of(error);

@@ -24,30 +24,31 @@ inline void write_to_standard_error(std::string_view level, std::string_view mes
 }  // namespace pg::detail
 
 /// Settings of a PqxxReaderWriter. Times are in milliseconds and must satisfy
-/// watchdog > statement_timeout > lock_timeout > 0, so that whoever can tell most about a delay speaks
-/// first: the lock, then the statement, and the watchdog only where the server does not answer at all.
+/// watchdog > statement_timeout > lock_timeout > 0, so that whoever can tell most about a delay
+/// speaks first: the lock, then the statement, and the watchdog only where the server does not
+/// answer at all.
 struct PqxxOptions {
-  /// Connections kept for `find`, >= 1. They are opened when first needed; more misses at once than this
-  /// open temporary ones.
+  /// Connections kept for `find`, >= 1. They are opened when first needed; more misses at once than
+  /// this open temporary ones.
   std::size_t read_connections = 4;
-  /// How long one attempt to connect to one address may take. libpq counts whole seconds and at least
-  /// two. A connect_timeout in the connection string takes precedence.
+  /// How long one attempt to connect to one address may take. libpq counts whole seconds and at
+  /// least two. A connect_timeout in the connection string takes precedence.
   std::chrono::milliseconds connect_timeout{5'000};
   /// After this the server cancels a statement (SQLSTATE 57014, tried again).
   std::chrono::milliseconds statement_timeout{30'000};
   /// After this the server gives up waiting for a lock (SQLSTATE 55P03, tried again).
   std::chrono::milliseconds lock_timeout{10'000};
-  /// After this without an answer the connection is shut down from this side: a hung server keeps no
-  /// timeout.
+  /// After this without an answer the connection is shut down from this side: a hung server keeps
+  /// no timeout.
   std::chrono::milliseconds watchdog{35'000};
-  /// Whether construction connects and compares the table with the mapping. false: construction never
-  /// touches the server, and what does not fit shows when the first row is written.
+  /// Whether construction connects and compares the table with the mapping. false: construction
+  /// never touches the server, and what does not fit shows when the first row is written.
   bool verify_schema = true;
-  /// Whether statements are prepared once a connection. false for poolers in transaction mode: then the
-  /// session's settings travel with every BEGIN.
+  /// Whether statements are prepared once a connection. false for poolers in transaction mode: then
+  /// the session's settings travel with every BEGIN.
   bool prepared = true;
-  /// Where `info` and `warn` go; called from any thread. An empty function drops the message. Default:
-  /// one line on standard error.
+  /// Where `info` and `warn` go; called from any thread. An empty function drops the message.
+  /// Default: one line on standard error.
   std::function<void(std::string_view)> info = [](std::string_view message) {
     pg::detail::write_to_standard_error("info", message);
   };

@@ -21,9 +21,9 @@ class ReadPool {
     idle_.reserve(environment.options.read_connections);
   }
 
-  /// Effect: calls `function(Session&)` with a connection of its own; once more with a fresh one when a
-  /// kept one turns out to be broken, which is how a restart of the server shows.
-  /// Returns: what it returns. Throws: what it throws.
+  /// Effect: calls `function(Session&)` with a connection of its own; once more with a fresh one
+  /// when a kept one turns out to be broken, which is how a restart of the server shows. Returns:
+  /// what it returns. Throws: what it throws.
   template <class Function>
   auto with_session(const Function& function) {
     if (std::unique_ptr<Session> kept = take()) {

@@ -20,8 +20,8 @@
 
 namespace lazywriter::pg::detail {
 
-/// Appends the text of a value that is not NULL. Throws RejectedValue, naming the column, for a NUL byte
-/// (libpq would cut the text there without a word) and for whatever the codec refuses.
+/// Appends the text of a value that is not NULL. Throws RejectedValue, naming the column, for a NUL
+/// byte (libpq would cut the text there without a word) and for whatever the codec refuses.
 template <class Member>
 void encode_value(const Member& value, std::string_view column, std::string& out) {
   try {
@@ -77,8 +77,8 @@ class RowMapping {
   RowMapping(const std::tuple<Columns...>& columns, const TableText& text)
       : columns_(with_names_of(columns, text)) {}
 
-  /// Effect: appends the sent members of `item` to the arrays. Throws: RejectedValue; the arrays are then
-  /// of unequal length and of no more use. `scratch` spares allocations.
+  /// Effect: appends the sent members of `item` to the arrays. Throws: RejectedValue; the arrays
+  /// are then of unequal length and of no more use. `scratch` spares allocations.
   void append_item(const Item& item, ItemArrays& arrays, std::string& scratch) const {
     for_each_index<sent_columns.size()>([&](auto index) {
       const auto& column = std::get<sent_columns[index]>(columns_);
@@ -86,11 +86,12 @@ class RowMapping {
     });
   }
 
-  /// Effect: appends the parts of `key` to the arrays. Throws: RejectedValue; the arrays are then as
-  /// before.
+  /// Effect: appends the parts of `key` to the arrays. Throws: RejectedValue; the arrays are then
+  /// as before.
   void append_key(const key_type& key, KeyArrays& arrays) const {
     const Parameters parts = key_parameters(key);
-    for (std::size_t part = 0; part < parts.size(); ++part) arrays[part].append(parts[part]);
+    for (std::size_t part = 0; part < parts.size(); ++part)
+      arrays[part].append(parts[part]);
   }
 
   /// Returns: the parts of `key` as single parameters. Throws: RejectedValue.
@@ -126,12 +127,13 @@ class RowMapping {
     if constexpr (std::is_same_v<std::tuple<key_type>, key_members_t<Columns...>>) {
       return std::get<0>(std::move(parts));
     } else {
-      return std::apply([](auto&&... part) { return key_type{std::move(part)...}; }, std::move(parts));
+      return std::apply([](auto&&... part) { return key_type{std::move(part)...}; },
+                        std::move(parts));
     }
   }
 
-  /// Effect: fills the generated and refreshed members of `item` from a row of the returned columns, and
-  /// nothing else. Throws: UnreadableValue.
+  /// Effect: fills the generated and refreshed members of `item` from a row of the returned
+  /// columns, and nothing else. Throws: UnreadableValue.
   void read_returned_members(const pqxx::result& rows, std::size_t row, Item& item) const {
     for_each_index<returned_columns.size()>([&](auto index) {
       constexpr std::size_t at = returned_columns[index];
@@ -147,7 +149,8 @@ class RowMapping {
   static void for_each_index(const Function& function) {
     [&]<std::size_t... Index>(std::index_sequence<Index...>) {
       (function(std::integral_constant<std::size_t, Index>{}), ...);
-    }(std::make_index_sequence<Count>{});
+    }
+    (std::make_index_sequence<Count>{});
   }
 
   template <class Member>
@@ -173,7 +176,8 @@ class RowMapping {
     }
   }
 
-  static std::tuple<Columns...> with_names_of(std::tuple<Columns...> columns, const TableText& text) {
+  static std::tuple<Columns...> with_names_of(std::tuple<Columns...> columns,
+                                              const TableText& text) {
     for_each_index<sizeof...(Columns)>(
         [&](auto index) { std::get<index>(columns).name = text.columns[index].name; });
     return columns;
@@ -182,7 +186,8 @@ class RowMapping {
   // The place of column `at` among the key columns.
   static constexpr std::size_t key_number(std::size_t at) {
     std::size_t number = 0;
-    while (key_columns[number] != at) ++number;
+    while (key_columns[number] != at)
+      ++number;
     return number;
   }
 

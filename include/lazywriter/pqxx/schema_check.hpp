@@ -51,14 +51,14 @@ class SchemaCheck {
     std::string type_name;  // of the base type where the column's is a domain
     std::string type_text;  // as shown to people
     bool not_null = false;
-    bool has_default = false;    // also identity and stored generation
-    std::string identity;        // "", "a" (always), "d" (by default)
-    bool computed = false;       // GENERATED ALWAYS AS (...) STORED
-    bool draws_number = false;   // its default takes a value from a sequence
-    bool same_type = false;      // as the mapping's
-    bool known_type = false;     // the mapping's exists
-    bool bytewise = true;        // collation, as far as there is one
-    std::string declared;        // the mapping's, as the server names it
+    bool has_default = false;   // also identity and stored generation
+    std::string identity;       // "", "a" (always), "d" (by default)
+    bool computed = false;      // GENERATED ALWAYS AS (...) STORED
+    bool draws_number = false;  // its default takes a value from a sequence
+    bool same_type = false;     // as the mapping's
+    bool known_type = false;    // the mapping's exists
+    bool bytewise = true;       // collation, as far as there is one
+    std::string declared;       // the mapping's, as the server names it
     bool mapped = false;
   };
 
@@ -67,7 +67,8 @@ class SchemaCheck {
   void report() const {
     if (faults_.empty()) return;
     std::string message = "lazywriter: table " + table_.quoted + " does not fit its mapping:";
-    for (const std::string& one : faults_) message.append("\n  - ").append(one);
+    for (const std::string& one : faults_)
+      message.append("\n  - ").append(one);
     throw SchemaError(message);
   }
 
@@ -90,7 +91,8 @@ class SchemaCheck {
         "SELECT c.oid, c.relkind, c.relpersistence, n.nspname,"
         " has_schema_privilege(n.oid, 'USAGE'),"
         " EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal"
-        " AND t.tgtype & 2 = 2) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " +
+        " AND t.tgtype & 2 = 2) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE " +
             where,
         std::move(parameters));
     if (row_count(rows) == 0) {
@@ -100,11 +102,13 @@ class SchemaCheck {
     oid_ = text_of(field_text(rows, 0, 0));
     const std::string kind = text_of(field_text(rows, 0, 1));
     if (kind != "r" && kind != "p") {
-      fault("it is " + kind_name(kind) + "; only an ordinary or partitioned table can be written to");
+      fault("it is " + kind_name(kind) +
+            "; only an ordinary or partitioned table can be written to");
       return false;
     }
     if (field_text(rows, 0, 2) == "u") {
-      remarks_.push_back("table " + table_.quoted + " is UNLOGGED: a crash of the server empties it");
+      remarks_.push_back("table " + table_.quoted +
+                         " is UNLOGGED: a crash of the server empties it");
     }
     if (!is_true(field_text(rows, 0, 4))) {
       fault("the right to use its schema is missing; GRANT USAGE ON SCHEMA " +
@@ -134,7 +138,8 @@ class SchemaCheck {
         "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
         " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.filled,"
         "  a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
-        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\(', false),"
+        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\(', "
+        "false),"
         "  coalesce(c.collisdeterministic, true), t.oid"
         " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"
         " JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = b.attnum"
@@ -170,8 +175,8 @@ class SchemaCheck {
     }
   }
 
-  /// Whether a column of type `actual` stores and returns what is sent as `declared` without changing it
-  /// (or refuses it), although the types differ.
+  /// Whether a column of type `actual` stores and returns what is sent as `declared` without
+  /// changing it (or refuses it), although the types differ.
   static bool types_fit(std::string_view declared, std::string_view actual) {
     constexpr std::array<std::pair<std::string_view, std::string_view>, 8> pairs{{
         {"text", "varchar"},
@@ -198,8 +203,8 @@ class SchemaCheck {
       if (!column.known_type) {
         fault(named + ": there is no type " + mapping.sql_type + "; correct the mapping");
       } else if (!column.same_type && !types_fit(column.declared, column.type_name)) {
-        fault(named + " has the type " + column.type_text + ", the mapping says " + mapping.sql_type +
-              (mapping.implied_type ? " (implied by the member's type)" : "") +
+        fault(named + " has the type " + column.type_text + ", the mapping says " +
+              mapping.sql_type + (mapping.implied_type ? " (implied by the member's type)" : "") +
               "; change the member, or name the column's type in the mapping");
       }
       if (mapping.role == ColumnRole::key) check_key_column(named, column);
@@ -231,7 +236,8 @@ class SchemaCheck {
     if (refreshed && (column.computed || column.identity == "a")) {
       // SET ... = DEFAULT is allowed for these, and an identity would change at every save.
       if (!column.computed) {
-        fault(named + " is an identity: refreshing it would renumber the row; map it by pg::generated");
+        fault(named +
+              " is an identity: refreshing it would renumber the row; map it by pg::generated");
       }
       return;
     }
@@ -246,18 +252,20 @@ class SchemaCheck {
     for (const auto& [name, column] : columns_) {
       const std::string named = "column " + quote_identifier(name);
       if (!column.mapped && column.not_null && !column.has_default) {
-        fault(named + " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
-                      "it");
+        fault(named +
+              " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
+              "it");
       }
       const auto mapping =
           std::find_if(table_.columns.begin(), table_.columns.end(),
-                       [&name = name](const ColumnText& one) { return one.name == name; });
-      const bool sent = mapping != table_.columns.end() && (mapping->role == ColumnRole::key ||
-                                                            mapping->role == ColumnRole::value);
+                       [&wanted = name](const ColumnText& one) { return one.name == wanted; });
+      const bool sent = mapping != table_.columns.end() &&
+                        (mapping->role == ColumnRole::key || mapping->role == ColumnRole::value);
       if (column.draws_number && !sent &&
           (column.type_name == "int2" || column.type_name == "int4")) {
         fault(named + " is an " + column.type_text +
-              " fed by a sequence: every save takes a number, also of a row that exists, so it would run "
+              " fed by a sequence: every save takes a number, also of a row that exists, so it "
+              "would run "
               "out; make it bigint");
       }
     }
@@ -270,7 +278,8 @@ class SchemaCheck {
     }
     std::sort(wanted.begin(), wanted.end());
     ArrayLiteral names;
-    for (const std::string& name : wanted) names.append(name);
+    for (const std::string& name : wanted)
+      names.append(name);
     const pqxx::result rows = session_.exec(
         "SELECT i.indexrelid::regclass, i.indimmediate, i.indpred IS NULL, i.indisvalid"
         " FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisunique AND i.indexprs IS NULL"
@@ -285,7 +294,10 @@ class SchemaCheck {
       const bool valid = is_true(field_text(rows, row, 3));
       if (immediate && whole && valid) return;
       almost = " (" + text_of(field_text(rows, row, 0)) + " is " +
-               (!immediate ? "deferrable" : !whole ? "partial" : "not valid") + ")";
+               (!immediate ? "deferrable"
+                : !whole   ? "partial"
+                           : "not valid") +
+               ")";
     }
     std::string columns;
     for (const ColumnText& mapping : table_.columns) {
@@ -299,8 +311,8 @@ class SchemaCheck {
 
   void check_rights() {
     std::vector<std::string> wanted;
-    const bool key_only = std::none_of(
-        table_.columns.begin(), table_.columns.end(), [](const ColumnText& column) {
+    const bool key_only =
+        std::none_of(table_.columns.begin(), table_.columns.end(), [](const ColumnText& column) {
           return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
         });
     for (const ColumnText& mapping : table_.columns) {
@@ -345,7 +357,8 @@ class SchemaCheck {
         "  AND p.refclassid = 'pg_class'::regclass"
         " JOIN pg_class s ON s.oid = p.refobjid"
         // CASE, because conditions joined by AND may run in any order.
-        " WHERE d.adrelid = $1::oid AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid,"
+        " WHERE d.adrelid = $1::oid AND CASE WHEN s.relkind = 'S' THEN NOT "
+        "has_sequence_privilege(s.oid,"
         " 'USAGE') AND NOT has_sequence_privilege(s.oid, 'UPDATE') ELSE false END",
         Parameters{oid_});
     for (std::size_t row = 0; row < row_count(rows); ++row) {

@@ -20,8 +20,8 @@
 
 namespace lazywriter::pg::detail {
 
-/// What every connection of an adapter has in common. Constant after construction, the watchdog apart,
-/// which is thread-safe.
+/// What every connection of an adapter has in common. Constant after construction, the watchdog
+/// apart, which is thread-safe.
 struct Environment {
   Environment(std::string_view connection_string, PqxxOptions given, TableText table_text)
       : options((validate(given), std::move(given))),
@@ -40,8 +40,8 @@ struct Environment {
 /// The statements a session can have prepared.
 enum class StatementName : std::size_t { find, save, erase };
 
-/// One connection. Not thread-safe. Every call can block for the statement's time limit, at most for the
-/// watchdog's.
+/// One connection. Not thread-safe. Every call can block for the statement's time limit, at most
+/// for the watchdog's.
 class Session {
  public:
   /// Effect: connects and pins the settings that the codecs rely on: a database default of
@@ -73,7 +73,8 @@ class Session {
     return call([&](pqxx::nontransaction& on) { return run(on, sql, std::move(parameters)); });
   }
 
-  /// As exec, with a statement that is prepared when it is first used (unless options.prepared is false).
+  /// As exec, with a statement that is prepared when it is first used (unless options.prepared is
+  /// false).
   pqxx::result exec(StatementName name, Parameters&& parameters) {
     const std::string& sql = text_of(name);
     if (!environment_.options.prepared) return exec(sql, std::move(parameters));
@@ -88,8 +89,8 @@ class Session {
     });
   }
 
-  /// Effect: begins a transaction whose settings are pinned, and runs `then` in the same round trip.
-  /// Read committed: under a stricter level a retry inside the transaction could not help.
+  /// Effect: begins a transaction whose settings are pinned, and runs `then` in the same round
+  /// trip. Read committed: under a stricter level a retry inside the transaction could not help.
   pqxx::result begin(std::string_view access, std::string_view then) {
     std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED, ";
     sql.append(access).append(";");
@@ -98,8 +99,8 @@ class Session {
     return exec(sql);
   }
 
-  /// Returns: whether the next statement has a chance. False after the connection failed, and after an
-  /// error that says that the session is in trouble. True proves nothing.
+  /// Returns: whether the next statement has a chance. False after the connection failed, and after
+  /// an error that says that the session is in trouble. True proves nothing.
   bool usable() const { return usable_ && connection_->is_open(); }
 
   /// Returns: whether the watchdog ended a call of this session.
@@ -122,7 +123,9 @@ class Session {
 
   std::string settings(const char* set) const {
     std::string sql;
-    const auto pin = [&](const std::string& setting) { sql.append(set).append(setting).append(";"); };
+    const auto pin = [&](const std::string& setting) {
+      sql.append(set).append(setting).append(";");
+    };
     pin("client_encoding = 'UTF8'");
     pin("DateStyle = 'ISO, YMD'");
     pin("TimeZone = 'UTC'");

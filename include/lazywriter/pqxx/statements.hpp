@@ -13,8 +13,8 @@
 
 namespace lazywriter::pg::detail {
 
-/// One name as an SQL identifier, whatever is in it. Throws std::invalid_argument for what PostgreSQL
-/// cannot hold: no name, a NUL byte.
+/// One name as an SQL identifier, whatever is in it. Throws std::invalid_argument for what
+/// PostgreSQL cannot hold: no name, a NUL byte.
 inline std::string quote_identifier(std::string_view name) {
   if (name.empty() || name.find('\0') != std::string_view::npos) {
     throw std::invalid_argument("lazywriter::pg: a name is empty or holds a NUL byte");
@@ -29,7 +29,8 @@ inline std::string quote_identifier(std::string_view name) {
 }
 
 /// The parts of a table name: split at dots, except inside double quotes ("" stands for one).
-/// Throws std::invalid_argument for quotes that do not match, an empty part, or more than two parts.
+/// Throws std::invalid_argument for quotes that do not match, an empty part, or more than two
+/// parts.
 inline std::vector<std::string> split_table_name(std::string_view name) {
   const auto refuse = [name](const char* why) {
     throw std::invalid_argument("lazywriter::pg: the table name " + std::string(name) + " " + why);
@@ -51,7 +52,8 @@ inline std::vector<std::string> split_table_name(std::string_view name) {
         parts.back().push_back('"');
         ++at;
       }
-      if (at < name.size() && name[at] != '.') refuse("has text between a closing quote and the dot");
+      if (at < name.size() && name[at] != '.')
+        refuse("has text between a closing quote and the dot");
     } else {
       parts.back().push_back(name[at]);
       ++at;
@@ -66,8 +68,8 @@ inline std::vector<std::string> split_table_name(std::string_view name) {
   return parts;
 }
 
-/// Refuses anything in an SQL type that could be more than a type: it is the one piece of a mapping that
-/// cannot be quoted. Throws std::invalid_argument.
+/// Refuses anything in an SQL type that could be more than a type: it is the one piece of a mapping
+/// that cannot be quoted. Throws std::invalid_argument.
 inline void check_sql_type(std::string_view type) {
   bool inside_quotes = false;
   bool plain = !type.empty();
@@ -82,13 +84,14 @@ inline void check_sql_type(std::string_view type) {
     plain = plain && c != '\0' && (inside_quotes || word || modifier);
   }
   if (!plain || inside_quotes) {
-    throw std::invalid_argument("lazywriter::pg: \"" + std::string(type) +
-                                "\" is not the name of an SQL type that can be stored (arrays cannot)");
+    throw std::invalid_argument(
+        "lazywriter::pg: \"" + std::string(type) +
+        "\" is not the name of an SQL type that can be stored (arrays cannot)");
   }
 }
 
-/// The type without its modifier, for a cast: a cast to varchar(3) cuts silently, whereas storing into
-/// the column refuses what is too long. Throws std::invalid_argument.
+/// The type without its modifier, for a cast: a cast to varchar(3) cuts silently, whereas storing
+/// into the column refuses what is too long. Throws std::invalid_argument.
 inline std::string cast_type(std::string_view type) {
   check_sql_type(type);
   std::string bare;
@@ -101,10 +104,11 @@ inline std::string cast_type(std::string_view type) {
     if (c == ')' && !inside_quotes && --depth < 0) break;
   }
   if (depth != 0) {
-    throw std::invalid_argument("lazywriter::pg: the parentheses of the SQL type " + std::string(type) +
-                                " do not match");
+    throw std::invalid_argument("lazywriter::pg: the parentheses of the SQL type " +
+                                std::string(type) + " do not match");
   }
-  while (!bare.empty() && bare.back() == ' ') bare.pop_back();
+  while (!bare.empty() && bare.back() == ' ')
+    bare.pop_back();
   std::string lower;
   for (const char c : bare) {
     lower.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
@@ -181,7 +185,8 @@ inline std::string find_statement(const TableText& table) {
     const std::string number = std::to_string(conditions.size() + 1);
     conditions.push_back(column.quoted + " = $" + number + "::" + column.cast);
   }
-  return "SELECT " + join(all, ",") + " FROM " + table.quoted + " WHERE " + join(conditions, " AND ");
+  return "SELECT " + join(all, ",") + " FROM " + table.quoted + " WHERE " +
+         join(conditions, " AND ");
 }
 
 inline std::string save_statement(const TableText& table) {
@@ -204,16 +209,17 @@ inline std::string save_statement(const TableText& table) {
     if (column.role == ColumnRole::refreshed) updates.push_back(column.quoted + " = DEFAULT");
     if (column.role != ColumnRole::value) returned.push_back("target." + column.quoted);
   }
-  // DO NOTHING would return no row for a key that exists, so that it could not be told from a row that a
-  // trigger suppressed.
+  // DO NOTHING would return no row for a key that exists, so that it could not be told from a row
+  // that a trigger suppressed.
   if (updates.empty()) {
-    for (const std::string& name : keys) updates.push_back(name + " = excluded." + name);
+    for (const std::string& name : keys)
+      updates.push_back(name + " = excluded." + name);
   }
   // In the order of the key, so that two writers lock rows in the same order.
   return "INSERT INTO " + table.quoted + " AS target (" + join(sent, ",") + ") SELECT " +
          join(batch, ",") + " FROM unnest(" + join(arrays, ",") + ") AS batch(" + join(batch, ",") +
-         ") ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") + ") DO UPDATE SET " +
-         join(updates, ",") + " RETURNING " + join(returned, ",");
+         ") ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") +
+         ") DO UPDATE SET " + join(updates, ",") + " RETURNING " + join(returned, ",");
 }
 
 inline std::string erase_statement(const TableText& table) {
@@ -228,7 +234,8 @@ inline std::string erase_statement(const TableText& table) {
     same_batch.push_back("locked." + column.quoted + " = batch.c" + number);
     same_row.push_back("target." + column.quoted + " = doomed.c" + number);
   }
-  // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in order.
+  // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in
+  // order.
   return "WITH doomed AS (SELECT " + join(locked, ",") + " FROM unnest(" + join(arrays, ",") +
          ") AS batch(" + join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
          join(same_batch, " AND ") + " ORDER BY " + join(order, ",") +

@@ -54,33 +54,35 @@ constexpr Column<Role, Class, Member> make_column(Member Class::*member, std::st
 
 }  // namespace detail
 
-/// Maps a member to (a part of) the key. Repeat it for a composite key; Item::key() then returns a tuple
-/// of these members in the same order. The names are not copied: pass literals, or keep them until the
-/// adapter is made. `sql_type` may be left out where the C++ type implies it.
+/// Maps a member to (a part of) the key. Repeat it for a composite key; Item::key() then returns a
+/// tuple of these members in the same order. The names are not copied: pass literals, or keep them
+/// until the adapter is made. `sql_type` may be left out where the C++ type implies it.
 template <class Member, class Class>
 constexpr auto key(Member Class::*member, std::string_view name, std::string_view sql_type = {}) {
-  static_assert(!Nullable<Member>,
-                "lazywriter::pg: a key member cannot be NULL, so it cannot be an optional: NULLs are "
-                "not equal to each other and would make a new row at every save");
+  static_assert(
+      !Nullable<Member>,
+      "lazywriter::pg: a key member cannot be NULL, so it cannot be an optional: NULLs are "
+      "not equal to each other and would make a new row at every save");
   return detail::make_column<ColumnRole::key>(member, name, sql_type);
 }
 
 /// Maps a member that is sent and read. See key() for the arguments.
 template <class Member, class Class>
-constexpr auto column(Member Class::*member, std::string_view name, std::string_view sql_type = {}) {
+constexpr auto column(Member Class::*member, std::string_view name,
+                      std::string_view sql_type = {}) {
   return detail::make_column<ColumnRole::value>(member, name, sql_type);
 }
 
-/// Maps a member that the server makes when it inserts the row (an id): never sent, read back after every
-/// save. See key() for the arguments.
+/// Maps a member that the server makes when it inserts the row (an id): never sent, read back after
+/// every save. See key() for the arguments.
 template <class Member, class Class>
 constexpr auto generated(Member Class::*member, std::string_view name,
                          std::string_view sql_type = {}) {
   return detail::make_column<ColumnRole::generated>(member, name, sql_type);
 }
 
-/// Maps a member that every save sets to the column's DEFAULT (a time of change): never sent, read back
-/// after every save. See key() for the arguments.
+/// Maps a member that every save sets to the column's DEFAULT (a time of change): never sent, read
+/// back after every save. See key() for the arguments.
 template <class Member, class Class>
 constexpr auto refreshed(Member Class::*member, std::string_view name,
                          std::string_view sql_type = {}) {
@@ -134,8 +136,8 @@ inline constexpr bool key_fits<Key, std::tuple<Member>> =
     std::is_same_v<Key, Member> || key_is_tuple_of<Key, Member>;
 
 template <class C>
-using key_member_of = std::conditional_t<KeySelector<C>::value, std::tuple<typename C::member_type>,
-                                         std::tuple<>>;
+using key_member_of =
+    std::conditional_t<KeySelector<C>::value, std::tuple<typename C::member_type>, std::tuple<>>;
 
 /// The types of the mapped key members, as a tuple.
 template <class... Columns>
@@ -150,21 +152,26 @@ constexpr bool check_mapping() {
                 "pg::generated and pg::refreshed");
   if constexpr (columns_only) {
     constexpr bool has_key = (KeySelector<Columns>::value || ...);
-    static_assert(has_key,
-                  "lazywriter::pg: the table mapping has no key; name at least one member by pg::key");
-    static_assert((std::is_base_of_v<typename Columns::class_type, Item> && ...),
-                  "lazywriter::pg: the table mapping names a member of another class than its item");
-    static_assert(std::default_initializable<Item>,
-                  "lazywriter::pg: the item type needs a default constructor, so that find can fill "
-                  "one from a row");
+    static_assert(
+        has_key,
+        "lazywriter::pg: the table mapping has no key; name at least one member by pg::key");
+    static_assert(
+        (std::is_base_of_v<typename Columns::class_type, Item> && ...),
+        "lazywriter::pg: the table mapping names a member of another class than its item");
+    static_assert(
+        std::default_initializable<Item>,
+        "lazywriter::pg: the item type needs a default constructor, so that find can fill "
+        "one from a row");
     static_assert(lazywriter::detail::KeyedItem<Item>,
                   "lazywriter::pg: the item type needs a member key() const");
-    static_assert(lazywriter::detail::TakesKeyData<Item>,
-                  "lazywriter::pg: the item type needs a member copy_key_data_from(const Item& stored)");
+    static_assert(
+        lazywriter::detail::TakesKeyData<Item>,
+        "lazywriter::pg: the item type needs a member copy_key_data_from(const Item& stored)");
     if constexpr (has_key && lazywriter::detail::KeyedItem<Item>) {
-      static_assert(key_fits<key_type_t<Item>, key_members_t<Columns...>>,
-                    "lazywriter::pg: Item::key() must return the type of the member mapped by pg::key, "
-                    "or for several of them a std::tuple of their types in the same order");
+      static_assert(
+          key_fits<key_type_t<Item>, key_members_t<Columns...>>,
+          "lazywriter::pg: Item::key() must return the type of the member mapped by pg::key, "
+          "or for several of them a std::tuple of their types in the same order");
     }
   }
   return columns_only;
@@ -182,9 +189,9 @@ struct Table {
 };
 
 /// Maps `Item` to a table. `name` is the table's name as it stands in the catalogue (case matters),
-/// optionally with its schema: "accounts", "bank.accounts"; a part with a dot in it stands in double
-/// quotes. In a constexpr variable every mistake is a compile error.
-/// Throws: std::invalid_argument for an empty or a repeated name, when not evaluated at compile time.
+/// optionally with its schema: "accounts", "bank.accounts"; a part with a dot in it stands in
+/// double quotes. In a constexpr variable every mistake is a compile error. Throws:
+/// std::invalid_argument for an empty or a repeated name, when not evaluated at compile time.
 ///
 /// Example:
 ///

@@ -19,7 +19,8 @@ namespace detail {
 
 inline constexpr std::int64_t microseconds_per_second = 1'000'000;
 inline constexpr std::int64_t microseconds_per_day = 86'400 * microseconds_per_second;
-// The Gregorian calendar repeats after this; std::chrono::year alone ends at 32767, PostgreSQL at 294276.
+// The Gregorian calendar repeats after this; std::chrono::year alone ends at 32767, PostgreSQL at
+// 294276.
 inline constexpr std::int64_t days_per_cycle = 146'097;
 inline constexpr std::int64_t years_per_cycle = 400;
 
@@ -62,7 +63,8 @@ inline void append_timestamp(std::int64_t microseconds_since_1970, std::string& 
   out.append(year > 0 ? "+00" : "+00 BC");
 }
 
-/// Reads what append_timestamp writes and what PostgreSQL sends for date, timestamp and timestamptz.
+/// Reads what append_timestamp writes and what PostgreSQL sends for date, timestamp and
+/// timestamptz.
 class TimestampParser {
  public:
   explicit TimestampParser(std::string_view text) : text_(text), rest_(text) {}
@@ -95,7 +97,8 @@ class TimestampParser {
     const std::int64_t days =
         std::chrono::sys_days{date}.time_since_epoch().count() + cycle * days_per_cycle;
     // One day of slack covers the time of day and the offset.
-    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / microseconds_per_day - 1;
+    constexpr std::int64_t most =
+        std::numeric_limits<std::int64_t>::max() / microseconds_per_day - 1;
     if (days > most || days < -most) {
       throw std::out_of_range("the time " + std::string(text_) + " is out of range");
     }
@@ -139,7 +142,8 @@ class TimestampParser {
     if (accept('.')) {
       const std::size_t before = rest_.size();
       fraction = digits(1, 6);
-      for (std::size_t places = before - rest_.size(); places < 6; ++places) fraction *= 10;
+      for (std::size_t places = before - rest_.size(); places < 6; ++places)
+        fraction *= 10;
     }
     return ((hours * 60 + minutes) * 60 + seconds) * microseconds_per_second + fraction;
   }
@@ -160,9 +164,9 @@ class TimestampParser {
 
 }  // namespace detail
 
-/// A point in time as timestamptz; columns of type timestamp and date work too, as UTC. What is below a
-/// microsecond is truncated (towards the past). The largest and the smallest time point of the type stand
-/// for PostgreSQL's infinity and -infinity.
+/// A point in time as timestamptz; columns of type timestamp and date work too, as UTC. What is
+/// below a microsecond is truncated (towards the past). The largest and the smallest time point of
+/// the type stand for PostgreSQL's infinity and -infinity.
 template <std::integral Count, class Period>
 struct codec<
     std::chrono::time_point<std::chrono::system_clock, std::chrono::duration<Count, Period>>> {

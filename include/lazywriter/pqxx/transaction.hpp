@@ -18,8 +18,8 @@ namespace detail {
 class Writer;
 }
 
-/// A transaction of a PqxxReaderWriter. Movable; destroying one that was not committed rolls it back
-/// (that may block like any statement, and never throws). It must not outlive its adapter.
+/// A transaction of a PqxxReaderWriter. Movable; destroying one that was not committed rolls it
+/// back (that may block like any statement, and never throws). It must not outlive its adapter.
 class PqxxTransaction {
  public:
   PqxxTransaction(PqxxTransaction&&) noexcept = default;
@@ -50,15 +50,15 @@ class PqxxTransaction {
 
 namespace detail {
 
-/// The write side of an adapter: one connection, one transaction at a time, and the memory of a commit
-/// whose outcome is unknown. Calls are never concurrent but may come from different threads.
+/// The write side of an adapter: one connection, one transaction at a time, and the memory of a
+/// commit whose outcome is unknown. Calls are never concurrent but may come from different threads.
 class Writer {
  public:
   explicit Writer(Environment& environment) : environment_(environment) {}
 
-  /// Effect: begins a transaction; before that it settles a commit in doubt. A kept connection that turns
-  /// out to be broken is replaced once, which is how a restart of the server shows.
-  /// Throws: ConnectionLost, CommitInDoubt while a commit can still take effect, what libpqxx throws.
+  /// Effect: begins a transaction; before that it settles a commit in doubt. A kept connection that
+  /// turns out to be broken is replaced once, which is how a restart of the server shows. Throws:
+  /// ConnectionLost, CommitInDoubt while a commit can still take effect, what libpqxx throws.
   PqxxTransaction begin() {
     if (idle_ != nullptr) {
       std::unique_ptr<Session> kept = std::move(idle_);
@@ -77,8 +77,9 @@ class Writer {
     return begin_on(fresh);
   }
 
-  /// Effect: calls `step(Session&)` as a part of the transaction. When it throws, the transaction can only
-  /// be rolled back: a caller that swallows the exception must not get half of it committed.
+  /// Effect: calls `step(Session&)` as a part of the transaction. When it throws, the transaction
+  /// can only be rolled back: a caller that swallows the exception must not get half of it
+  /// committed.
   template <class Step>
   void within(PqxxTransaction& transaction, const Step& step) {
     demand_open(transaction);
@@ -108,7 +109,8 @@ class Writer {
       if (!status) {
         doubt_ = id;
         throw CommitInDoubt(
-            std::string("lazywriter: COMMIT was sent, its outcome is not known yet: ") + error.what());
+            std::string("lazywriter: COMMIT was sent, its outcome is not known yet: ") +
+            error.what());
       }
       if (*status != "committed") {
         keep(session);
@@ -131,7 +133,9 @@ class Writer {
  private:
   friend class ::lazywriter::pg::PqxxTransaction;
 
-  static std::string question(const std::string& id) { return "SELECT pg_xact_status('" + id + "')"; }
+  static std::string question(const std::string& id) {
+    return "SELECT pg_xact_status('" + id + "')";
+  }
 
   static std::optional<std::string> answer(const pqxx::result& rows) {
     if (row_count(rows) != 1) return std::nullopt;
@@ -157,8 +161,10 @@ class Writer {
     return PqxxTransaction{*this, std::move(session), *id};
   }
 
-  /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be known.
-  std::optional<std::string> ask_after_failed_commit(Session& session, const std::string& id) noexcept {
+  /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be
+  /// known.
+  std::optional<std::string> ask_after_failed_commit(Session& session,
+                                                     const std::string& id) noexcept {
     try {
       if (!session.usable()) return std::nullopt;
       std::optional<std::string> status = answer(session.exec(question(id)));
@@ -168,8 +174,8 @@ class Writer {
     return std::nullopt;
   }
 
-  /// Returns when the transaction in doubt has ended, whichever way; else throws CommitInDoubt and keeps
-  /// the session.
+  /// Returns when the transaction in doubt has ended, whichever way; else throws CommitInDoubt and
+  /// keeps the session.
   void settle_doubt(std::unique_ptr<Session>& session) {
     // A standby can be behind, and would answer for a state that the primary has left.
     if (answer(session->exec("SELECT pg_is_in_recovery()")) != "f") {
@@ -189,13 +195,15 @@ class Writer {
         return;
       }
       // By the transaction, never by a remembered process id, which may be someone else's by now.
-      session->exec(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '" + *doubt_ +
-          "'::xid8::xid AND usename = session_user AND pid <> pg_backend_pid();SELECT pg_sleep(0.05)");
+      session->exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '" +
+                    *doubt_ +
+                    "'::xid8::xid AND usename = session_user AND pid <> pg_backend_pid();SELECT "
+                    "pg_sleep(0.05)");
     }
     keep(session);
-    throw CommitInDoubt("lazywriter: the backend of a commit in doubt does not end; nothing is written "
-                        "before it has");
+    throw CommitInDoubt(
+        "lazywriter: the backend of a commit in doubt does not end; nothing is written "
+        "before it has");
   }
 
   void keep(std::unique_ptr<Session>& session) {
@@ -212,8 +220,9 @@ class Writer {
   }
 
   Environment& environment_;
-  std::unique_ptr<Session> idle_;     // null while a transaction has it, and when there is none
-  std::optional<std::string> doubt_;  // the id of a transaction whose COMMIT was sent but not answered
+  std::unique_ptr<Session> idle_;  // null while a transaction has it, and when there is none
+  std::optional<std::string>
+      doubt_;  // the id of a transaction whose COMMIT was sent but not answered
 };
 
 }  // namespace detail

@@ -1,5 +1,5 @@
-// The one place that knows more than one libpqxx: 6.4, 7.x and 8.x. Everything else uses what they share:
-// connection, nontransaction, prepare, and results read as text.
+// The one place that knows more than one libpqxx: 6.4, 7.x and 8.x. Everything else uses what they
+// share: connection, nontransaction, prepare, and results read as text.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +21,13 @@ using Parameters = std::vector<std::string>;
 inline pqxx::params as_params(Parameters&& parameters) {
   pqxx::params converted;
   converted.reserve(parameters.size());
-  for (std::string& parameter : parameters) converted.append(std::move(parameter));
+  for (std::string& parameter : parameters)
+    converted.append(std::move(parameter));
   return converted;
 }
 
-inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql, Parameters&& parameters) {
+inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql,
+                        Parameters&& parameters) {
   return on.exec(std::string_view{sql}, as_params(std::move(parameters)));
 }
 
@@ -40,7 +42,8 @@ inline pqxx::result run_prepared(pqxx::transaction_base& on, const std::string& 
 inline pqxx::params as_params(Parameters&& parameters) {
   pqxx::params converted;
   converted.reserve(parameters.size());
-  for (std::string& parameter : parameters) converted.append(std::move(parameter));
+  for (std::string& parameter : parameters)
+    converted.append(std::move(parameter));
   return converted;
 }
 #else
@@ -50,7 +53,8 @@ inline auto as_params(Parameters&& parameters) {
 }
 #endif
 
-inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql, Parameters&& parameters) {
+inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql,
+                        Parameters&& parameters) {
   return on.exec_params(sql, as_params(std::move(parameters)));
 }
 

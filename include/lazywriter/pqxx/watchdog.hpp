@@ -1,14 +1,14 @@
 // Ends calls that the server does not answer, by shutting down their sockets.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <fcntl.h>
 #include <mutex>
-#include <sys/socket.h>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -16,8 +16,9 @@
 
 namespace lazywriter::pg::detail {
 
-/// A second descriptor for a socket that libpq owns. libpq may close its own at any moment of a call, and
-/// the number may then name something else; this one names the same socket until it is closed here.
+/// A second descriptor for a socket that libpq owns. libpq may close its own at any moment of a
+/// call, and the number may then name something else; this one names the same socket until it is
+/// closed here.
 class SocketHandle {
  public:
   /// `descriptor` < 0, or one that cannot be duplicated, gives a handle that does nothing.
@@ -73,7 +74,8 @@ class Watchdog {
   };
 
   /// Effect: starts the thread. Throws: std::system_error when there can be no thread.
-  explicit Watchdog(std::chrono::milliseconds limit) : limit_(limit), thread_([this] { watch(); }) {}
+  explicit Watchdog(std::chrono::milliseconds limit)
+      : limit_(limit), thread_([this] { watch(); }) {}
 
   /// No call may be in progress.
   ~Watchdog() {
@@ -87,7 +89,8 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  /// Effect: ends interruptible calls, those under way and all later ones, for good. Waits for no call.
+  /// Effect: ends interruptible calls, those under way and all later ones, for good. Waits for no
+  /// call.
   void interrupt() noexcept {
     const std::lock_guard lock{mutex_};
     interrupted_ = true;
@@ -127,8 +130,8 @@ class Watchdog {
   void watch() {
     std::unique_lock lock{mutex_};
     while (!stopping_) {
-      // With no call in progress it sleeps for one limit more, so that a busy adapter never has to wake
-      // it, and only then until it is woken.
+      // With no call in progress it sleeps for one limit more, so that a busy adapter never has to
+      // wake it, and only then until it is woken.
       const Clock::time_point now = Clock::now();
       const bool idle = calls_.empty();
       Clock::time_point next = now + limit_;
@@ -156,8 +159,8 @@ class Watchdog {
   const std::chrono::milliseconds limit_;
   mutable std::mutex mutex_;  // guards everything below but thread_; nothing slow happens under it
   std::condition_variable wake_;
-  std::vector<Call*> calls_;        // in progress; few
-  Clock::time_point wakes_at_{};    // when the thread looks next, unless it is woken
+  std::vector<Call*> calls_;      // in progress; few
+  Clock::time_point wakes_at_{};  // when the thread looks next, unless it is woken
   bool was_idle_ = false;
   bool interrupted_ = false;
   bool stopping_ = false;
