@@ -87,9 +87,17 @@ class Database : public testing::Test {
   const std::string& schema() const { return schema_; }
 
   /// The connection string; `more` goes on as "&keyword=value".
-  std::string url(const std::string& more = {}) const {
-    return base_ + (base_.find('?') == std::string::npos ? "?" : "&") + "options=-csearch_path%3D" +
-           schema_ + more;
+  std::string url(const std::string& more = {}) const { return url_with_defaults({}) + more; }
+
+  /// url() for sessions that start from other defaults; each one "name=value" without blanks.
+  std::string url_with_defaults(const std::vector<std::string>& settings) const {
+    std::string text = base_ + (base_.find('?') == std::string::npos ? "?" : "&") +
+                       "options=-csearch_path%3D" + schema_;
+    for (const std::string& setting : settings) {
+      const std::size_t equals = setting.find('=');
+      text += "%20-c" + setting.substr(0, equals) + "%3D" + setting.substr(equals + 1);
+    }
+    return text;
   }
 
   Admin admin() const { return Admin{url()}; }

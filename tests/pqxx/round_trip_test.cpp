@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <random>
 #include <string>
@@ -186,21 +187,15 @@ class RoundTrip : public pgtest::Database {};
 
 TEST_F(RoundTrip, EveryTypeWithRandomValues) {
   exec(create_everything);
-  // A default that would garble numbers and dates, were the sessions' settings not pinned.
-  exec(
-      "DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET extra_float_digits = -3',"
-      " current_user, current_database()); EXECUTE format('ALTER ROLE %I IN DATABASE %I SET "
-      "DateStyle ="
-      " ''SQL, DMY''', current_user, current_database()); EXECUTE format('ALTER ROLE %I IN "
-      "DATABASE %I"
-      " SET bytea_output = ''escape''', current_user, current_database()); EXECUTE format('ALTER "
-      "ROLE %I"
-      " IN DATABASE %I SET TimeZone = ''Asia/Kolkata''', current_user, current_database()); END$$");
+  // They would garble numbers, dates, bytes and NULLs, were the sessions' settings not pinned.
+  const std::string where = url_with_defaults(
+      {"extra_float_digits=-3", "DateStyle=SQL,DMY", "TimeZone=Asia/Kolkata", "bytea_output=escape",
+       "array_nulls=off", "standard_conforming_strings=off"});
   Values values{lazywriter::testing::test_seed()};
   for (const bool prepared : {true, false}) {
     lazywriter::PqxxOptions chosen = options();
     chosen.prepared = prepared;
-    lazywriter::PqxxReaderWriter store{everything, url(), chosen};
+    lazywriter::PqxxReaderWriter store{everything, where, chosen};
     for (int round = 0; round < 3; ++round) {
       std::vector<Everything> items;
       for (std::int64_t id = 0; id < 200; ++id)
@@ -339,6 +334,81 @@ TEST_F(RoundTrip, KeysOfThreeColumnsAndNothingElse) {
   pgtest::save_one(store, floor);  // it exists, and still a row comes back
   EXPECT_TRUE(store.find({"AT", 1, -2}).has_value());
   EXPECT_EQ(value("SELECT count(*) FROM floors"), "1");
+}
+
+TEST_F(RoundTrip, CompositeKeysWithRandomValues) {
+  exec(
+      "CREATE TABLE floors (country text, code integer, floor smallint, open boolean,"
+      " PRIMARY KEY (country, code, floor))");
+  lazywriter::PqxxReaderWriter store{
+      pg::table<Floor>("floors", pg::key(&Place::country, "country"), pg::key(&Place::code, "code"),
+                       pg::key(&Place::floor, "floor"), pg::column(&Place::open, "open")),
+      url(), options()};
+  Values values{lazywriter::testing::test_seed()};
+  std::map<std::tuple<std::string, std::int32_t, std::int16_t>, Floor> sent;
+  for (int number = 0; number < 500; ++number) {
+    const Everything random = values.item(number);
+    Floor floor;
+    floor.country = random.text;
+    floor.code = random.normal;
+    floor.floor = random.small;
+    if (random.maybe_number) floor.open = random.flag;
+    sent[floor.key()] = floor;
+  }
+  std::vector<Floor> batch;
+  std::vector<std::tuple<std::string, std::int32_t, std::int16_t>> keys;
+  for (const auto& [each, floor] : sent) {
+    keys.push_back(each);
+    batch.push_back(floor);
+  }
+  pgtest::save_all(store, batch);
+  for (const auto& [each, floor] : sent) {
+    const auto found = store.find(each);
+    ASSERT_TRUE(found.has_value());
+    ASSERT_EQ(found->key(), each);
+    ASSERT_EQ(found->open, floor.open);
+  }
+  auto transaction = store.begin_tx();
+  store.erase_batch(keys, transaction);
+  store.commit_tx(transaction);
+  EXPECT_EQ(value("SELECT count(*) FROM floors"), "0");
+}
+
+/// A key of one member after the other, for every type that can be one.
+template <class Key>
+struct Keyed {
+  Key id{};
+  std::string text;
+  Key key() const { return id; }
+  void copy_key_data_from(const Keyed&) {}
+};
+
+template <class Key>
+class KeyTypes : public pgtest::Database {};
+using AllKeyTypes = testing::Types<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t,
+                                   std::int32_t, std::uint32_t, std::int64_t, std::uint64_t>;
+TYPED_TEST_SUITE(KeyTypes, AllKeyTypes);
+
+TYPED_TEST(KeyTypes, OfEveryWidthAreFoundAndErased) {
+  using Item = Keyed<TypeParam>;
+  this->exec("CREATE TABLE keyed (id " + std::string(pg::codec<TypeParam>::sql_type) +
+             " PRIMARY KEY, text text NOT NULL)");
+  lazywriter::PqxxReaderWriter store{
+      pg::table<Item>("keyed", pg::key(&Item::id, "id"), pg::column(&Item::text, "text")),
+      this->url(), this->options()};
+  using Limits = std::numeric_limits<TypeParam>;
+  std::vector<Item> items{
+      {Limits::min(), "lowest"}, {TypeParam{7}, "seven"}, {Limits::max(), "highest"}};
+  pgtest::save_all(store, items);
+  EXPECT_EQ(store.find(Limits::min())->text, "lowest");
+  EXPECT_EQ(store.find(TypeParam{7})->text, "seven");
+  EXPECT_EQ(store.find(Limits::max())->text, "highest");
+  EXPECT_FALSE(store.find(TypeParam{8}).has_value());
+  auto transaction = store.begin_tx();
+  const std::vector<TypeParam> keys{Limits::min(), Limits::max()};
+  store.erase_batch(keys, transaction);
+  store.commit_tx(transaction);
+  EXPECT_EQ(this->value("SELECT string_agg(text, ',') FROM keyed"), "seven");
 }
 
 struct Stamped {

@@ -84,6 +84,17 @@ TEST_F(Schema, WhatIsNoTable) {
   EXPECT_THAT(faults_now(key), HasSubstr("it is a materialized view"));
   exec("DROP MATERIALIZED VIEW rows; CREATE SEQUENCE rows");
   EXPECT_THAT(faults_now(key), HasSubstr("it is a sequence"));
+  exec("DROP SEQUENCE rows; CREATE TYPE rows AS (name text)");
+  EXPECT_THAT(faults_now(key), HasSubstr("it is a composite type"));
+  exec(
+      "DROP TYPE rows; CREATE TABLE base (name text PRIMARY KEY); CREATE INDEX rows ON base "
+      "(name)");
+  EXPECT_THAT(faults_now(key), HasSubstr("it is an index"));
+  exec(
+      "DROP INDEX rows; CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER far FOREIGN DATA WRAPPER"
+      " nowhere; CREATE FOREIGN TABLE rows (name text) SERVER far");
+  EXPECT_THAT(faults_now(key), HasSubstr("it is a foreign table"));
+  exec("DROP FOREIGN DATA WRAPPER nowhere CASCADE");
 }
 
 TEST_F(Schema, AViewWithTriggersIsRefusedToo) {
@@ -132,7 +143,11 @@ TEST_F(Schema, NoUsableUniqueIndex) {
       "ON rows"
       " (name) WHERE number > 0");
   EXPECT_THAT(faults_now(key, number), HasSubstr("(partly is partial)"));
-  exec("DROP INDEX partly; CREATE UNIQUE INDEX lowered ON rows (lower(name))");
+  exec(
+      "DROP INDEX partly; CREATE UNIQUE INDEX broken ON rows (name);"
+      " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass");
+  EXPECT_THAT(faults_now(key, number), HasSubstr("(broken is not valid)"));
+  exec("DROP INDEX broken; CREATE UNIQUE INDEX lowered ON rows (lower(name))");
   EXPECT_THAT(faults_now(key, number), HasSubstr("no unique index exactly"));
   exec("CREATE UNIQUE INDEX good ON rows (name) INCLUDE (number)");
   EXPECT_EQ(faults_now(key, number), "");
@@ -158,6 +173,8 @@ TEST_F(Schema, UnmappedColumnsThatCannotBeNull) {
   exec("CREATE DOMAIN filled AS text NOT NULL");
   EXPECT_THAT(faults("name text PRIMARY KEY, more filled", key),
               HasSubstr("column \"more\" is NOT NULL"));
+  exec("CREATE DOMAIN prefilled AS filled DEFAULT 'x'");
+  EXPECT_EQ(faults("name text PRIMARY KEY, more prefilled", key), "");
 }
 
 TEST_F(Schema, SequencesThatWouldRunOut) {
@@ -170,6 +187,9 @@ TEST_F(Schema, SequencesThatWouldRunOut) {
               HasSubstr("is an smallint fed"));
   EXPECT_EQ(faults("name text PRIMARY KEY, narrow serial", key, pg::column(&Row::narrow, "narrow")),
             "");
+  // However the server writes the default.
+  EXPECT_THAT(faults_of(url_with_defaults({"quote_all_identifiers=on"}), key),
+              HasSubstr("fed by a sequence"));
 }
 
 TEST_F(Schema, ColumnsThatOnlyTheServerCanWrite) {
@@ -232,6 +252,36 @@ TEST_F(Schema, MissingRights) {
   store.commit_tx(transaction);
   EXPECT_EQ(value("SELECT count(*) FROM rows"), "0");
   exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
+}
+
+TEST_F(Schema, AKeyOnlyTableNeedsTheRightToUpdateItsKey) {
+  const std::string role = schema() + "_role";
+  exec("CREATE TABLE rows (name text PRIMARY KEY); CREATE ROLE " + role +
+       " LOGIN; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+       "; GRANT SELECT, INSERT, DELETE ON rows TO " + role);
+  const std::string as_role = url("&user=" + role);
+  EXPECT_THAT(faults_of(as_role, key), HasSubstr("the right to UPDATE is missing for \"name\""));
+  exec("GRANT UPDATE (name) ON rows TO " + role);
+  EXPECT_EQ(faults_of(as_role, key), "");
+  exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
+}
+
+struct Pair : Row {
+  std::pair<std::string, std::int64_t> key() const { return {name, number}; }
+  void copy_key_data_from(const Pair&) {}
+};
+
+TEST_F(Schema, ACompositeKeyNeedsAnIndexOnAllOfItAndNothingMore) {
+  exec("CREATE TABLE rows (name text UNIQUE, number bigint UNIQUE, narrow int)");
+  const auto open = [this] {
+    lazywriter::PqxxReaderWriter{pg::table<Pair>("rows", key, pg::key(&Row::number, "number")),
+                                 url(), options()};
+  };
+  EXPECT_THROW(open(), pg::SchemaError);
+  exec("CREATE UNIQUE INDEX ON rows (name, number, narrow)");
+  EXPECT_THROW(open(), pg::SchemaError);
+  exec("CREATE UNIQUE INDEX ON rows (number, name)");  // whatever their order
+  EXPECT_NO_THROW(open());
 }
 
 TEST_F(Schema, AllFaultsInOneMessage) {

@@ -129,16 +129,18 @@ class SchemaCheck {
   }
 
   void read_columns() {
-    // Domains are followed down to their base type; one of them can bring the NOT NULL.
+    // Domains are followed down to their base type; one of them can bring the NOT NULL, or the
+    // default.
     const pqxx::result rows = session_.exec(
-        "WITH RECURSIVE base(attnum, typid, filled) AS ("
-        " SELECT a.attnum, a.atttypid, a.attnotnull FROM pg_attribute a"
+        "WITH RECURSIVE base(attnum, typid, filled, has_default) AS ("
+        " SELECT a.attnum, a.atttypid, a.attnotnull, a.atthasdef FROM pg_attribute a"
         "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " UNION ALL SELECT b.attnum, t.typbasetype, b.filled OR t.typnotnull"
+        " UNION ALL SELECT b.attnum, t.typbasetype, b.filled OR t.typnotnull,"
+        "  b.has_default OR t.typdefault IS NOT NULL"
         "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
         " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.filled,"
-        "  a.atthasdef OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
-        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\(', "
+        "  b.has_default OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
+        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\"?\\(', "
         "false),"
         "  coalesce(c.collisdeterministic, true), t.oid"
         " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"

@@ -132,6 +132,7 @@ class Session {
     pin("extra_float_digits = 3");
     pin("bytea_output = 'hex'");
     pin("standard_conforming_strings = on");
+    pin("array_nulls = on");  // off makes the NULL of an array literal the text "NULL"
     pin("default_transaction_isolation = 'read committed'");
     pin("statement_timeout = " + std::to_string(environment_.options.statement_timeout.count()));
     pin("lock_timeout = " + std::to_string(environment_.options.lock_timeout.count()));
