@@ -4,42 +4,60 @@
 #   tests/run_mutants.sh [NAME...]     default: all of tests/mutants/*.mutant
 #
 # A mutant is a file: `# what breaks`, `file:` the header below include/lazywriter, `tests:` sources
-# below tests (without _test.cpp), then Perl statements that change the header's text in $_. It is
-# killed when one of its tests fails, crashes or hangs. A mutant that does not apply, does not compile
-# or survives makes the exit status 1; so does a test that fails without any mutant.
+# below tests (without _test.cpp), the one that notices first; then Perl statements, one a line, that
+# change the header's text in $_. It is killed when one of its tests fails, crashes or hangs. A mutant
+# that survives makes the exit status 1; so does one of which a line changes nothing, one that does not
+# compile, and a test that fails without any mutant.
 #
-# CXX: the compiler (g++). JOBS: how many mutants at once (one per processor).
+# CXX: the compiler (g++). JOBS: how many mutants at once (one per processor). Mutants of the PostgreSQL
+# adapter are left out with LAZYWRITER_POSTGRES_TESTS=OFF.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-: "${CXX:=g++}" "${JOBS:=$(nproc)}"
+: "${CXX:=g++}" "${JOBS:=$(nproc)}" "${LAZYWRITER_POSTGRES_TESTS:=ON}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+field() { sed -n "s/^$2: *//p" "$1"; }
+compile() { "$CXX" -std=c++20 -O0 -w -I"$scratch" "$@"; }
+
 # build_and_run INCLUDE_DIRECTORY TEST OUTPUT: 0 passed, 1 failed, 2 did not compile
 build_and_run() {
-  local include=$1 test=$2 output=$3
-  "$CXX" -std=c++20 -O0 -w -I"$include" -Itests "tests/${test}_test.cpp" -o "$output" \
-    -lgtest -lgtest_main -pthread >"$output.log" 2>&1 || return 2
-  timeout 60 "$output" --gtest_brief=1 >"$output.log" 2>&1 || return 1
+  local include=$1 test=$2 output=$3 precompiled=core.hpp beside=() libraries=()
+  if [[ $test == pqxx/* ]]; then
+    precompiled=pqxx.hpp beside=("$root/cmake/throwaway_postgres.sh") libraries=(-lpqxx -lpq)
+  fi
+  compile -I"$include" -Itests -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
+    -lgtest -lgtest_main "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
+  LAZYWRITER_PG_FAST=1 LAZYWRITER_MODEL_SECONDS=5 timeout 20 \
+    "${beside[@]}" "$output" --gtest_brief=1 --gtest_fail_fast >"$output.log" 2>&1 </dev/null || return 1
 }
 
-field() { sed -n "s/^$2: *//p" "$1"; }
+# apply MUTANT: the changed header on standard output
+apply() {
+  {
+    echo 'undef $/; $_ = <STDIN>; my $before;'
+    sed '/^\(#\|file:\|tests:\)/d; /^$/d' "$1" | while IFS= read -r statement; do
+      printf '$before = $_;\n%s\ndie "nothing changed by its line %d\\n" if $_ eq $before;\n' \
+        "$statement" "$((++line))"
+    done
+    echo 'print;'
+  } >"$scratch/$(basename "$1").pl"
+  perl "$scratch/$(basename "$1").pl" <"include/lazywriter/$(field "$1" file)"
+}
 
 run_mutant() {
-  local mutant=$1 name work file test status
+  local mutant=$1 name work file test status begin=$SECONDS
   name=$(basename "$mutant" .mutant)
   work=$scratch/$name
+  file=$(field "$mutant" file)
   mkdir -p "$work"
   cp -r include "$work/include"
-  file=$(field "$mutant" file)
-  if ! sed '/^\(#\|file:\|tests:\)/d' "$mutant" >"$work/change.pl" ||
-    ! { echo 'undef $/; $_ = <STDIN>; my $before = $_;' && cat "$work/change.pl" &&
-      echo 'die "nothing changed\n" if $_ eq $before; print;'; } >"$work/apply.pl" ||
-    ! perl "$work/apply.pl" <"include/lazywriter/$file" >"$work/include/lazywriter/$file" 2>"$work/apply.log"; then
+  if ! apply "$mutant" >"$work/changed" 2>"$work/apply.log" || [[ ! -s $work/changed ]]; then
     echo "ERROR     $name: does not apply to $file: $(head -1 "$work/apply.log")"
     return 1
   fi
+  mv "$work/changed" "$work/include/lazywriter/$file"
   for test in $(field "$mutant" tests); do
     status=0
     build_and_run "$work/include" "$test" "$work/test" || status=$?
@@ -47,7 +65,7 @@ run_mutant() {
       echo "ERROR     $name: does not compile: $(grep -m1 error "$work/test.log")"
       return 1
     elif [[ $status -eq 1 ]]; then
-      echo "killed    $name (by $test)"
+      echo "killed    $name (by $test, $((SECONDS - begin)) s)"
       rm -rf "$work"
       return 0
     fi
@@ -57,13 +75,17 @@ run_mutant() {
 }
 
 run_baseline() {
-  local output=$scratch/baseline_${1//\//_}
-  build_and_run "$root/include" "$1" "$output" && return
+  local output=$scratch/baseline_${1//\//_} begin=$SECONDS
+  if build_and_run "$root/include" "$1" "$output"; then
+    echo "healthy   $1 ($((SECONDS - begin)) s)"
+    rm -f "$output"
+    return
+  fi
   echo "ERROR     $1 fails without any mutant:"
   tail -20 "$output.log"
   return 1
 }
-export -f run_mutant run_baseline build_and_run field
+export -f run_mutant run_baseline build_and_run apply compile field
 export CXX scratch root
 
 mutants=()
@@ -72,11 +94,27 @@ if [[ $# -gt 0 ]]; then
 else
   mutants=(tests/mutants/*.mutant)
 fi
+if [[ $LAZYWRITER_POSTGRES_TESTS == OFF ]]; then
+  mapfile -t mutants < <(grep -LE '^tests:.*pqxx/' "${mutants[@]}")
+fi
+for mutant in "${mutants[@]}"; do
+  [[ -n $(field "$mutant" file) && -n $(field "$mutant" tests) ]] || { echo "ERROR     $mutant: names no file or no tests" && exit 1; }
+done
+mapfile -t tests < <(for mutant in "${mutants[@]}"; do field "$mutant" tests; done | tr -s ' ' '\n' | sort -u)
+
+# What no mutant changes is compiled once.
+printf '#include <%s>\n' gmock/gmock.h gtest/gtest.h algorithm array atomic chrono condition_variable cstddef \
+  functional future map memory mutex optional random span string thread tuple unordered_map variant vector \
+  >"$scratch/core.hpp"
+{ cat "$scratch/core.hpp" && echo '#include <pqxx/pqxx>'; } >"$scratch/pqxx.hpp"
+compile -x c++-header "$scratch/core.hpp" -o "$scratch/core.hpp.gch"
+if [[ " ${tests[*]}" == *" pqxx/"* ]]; then
+  compile -x c++-header "$scratch/pqxx.hpp" -o "$scratch/pqxx.hpp.gch"
+fi
 
 failed=0
-for mutant in "${mutants[@]}"; do field "$mutant" tests; done | tr ' ' '\n' | sort -u |
-  xargs -P "$JOBS" -I{} bash -c 'run_baseline {}' || failed=1
+printf '%s\n' "${tests[@]}" | xargs -P "$JOBS" -I{} bash -c 'run_baseline {}' || failed=1
 [[ $failed -eq 0 ]] || exit 1
 printf '%s\n' "${mutants[@]}" | xargs -P "$JOBS" -I{} bash -c 'run_mutant {}' | tee "$scratch/report" || failed=1
-echo "$(grep -c '^killed' "$scratch/report" || true) of ${#mutants[@]} mutants killed"
+echo "$(grep -c '^killed' "$scratch/report" || true) of ${#mutants[@]} mutants killed in $SECONDS s"
 exit "$failed"

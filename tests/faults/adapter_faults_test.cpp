@@ -60,6 +60,33 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(FaultTime::before_effect, FaultTime::after_effect),
                        ::testing::Values(Lasting::once, Lasting::from_then_on)));
 
+/// The store goes away at every moment of the search for a row that it rejects.
+TEST(AdapterFaults, AStoreThatGoesAwayWhileARejectedRowIsSoughtLosesNothing) {
+  for (const auto at : {StoreCall::save, StoreCall::commit_tx}) {
+    for (const auto* key : {"a", "old 1", "c"}) {
+      bool met = true;
+      for (std::size_t nth = 1; met; ++nth) {
+        SCOPED_TRACE(std::string(key) + ", call " + std::to_string(nth));
+        Scenario<Account> scenario;
+        scenario.store().reject(key, "no", at);
+        std::size_t calls = 0;
+        scenario.store().on_call([&](StoreCall call, FaultTime time) {
+          if (call == StoreCall::find || time != FaultTime::before_effect) return;
+          if (++calls >= nth) throw StoreDown("injected");
+        });
+        scenario.run();
+        met = calls >= nth;
+        scenario.store().on_call(nullptr);
+        scenario.expect_consistent();
+        scenario.store().accept(key);
+        scenario.expect_recovery();
+        ASSERT_LT(nth, 1'000U);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 /// Every row and every call that can reject it, with a write that comes while it is parked.
 TEST(AdapterFaults, ARowThatIsRejectedForAWhileIsTheOnlyOneThatWaits) {
   for (const auto at : {StoreCall::save, StoreCall::erase, StoreCall::commit_tx}) {

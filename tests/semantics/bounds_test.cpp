@@ -33,6 +33,15 @@ TEST(Bounds, MaxDirtyIsExactForAnyNumberOfShards) {
   }
 }
 
+TEST(Bounds, ASlotThatAnotherShardKeepsInReserveIsFound) {
+  Store store;
+  Cache cache{store, manual({.max_dirty = 2, .shards = 16})};
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(cache.try_put({key(i), i})) << i;
+    ASSERT_TRUE(cache.flush().ok());  // the slot stays with the shard that had it
+  }
+}
+
 TEST(Bounds, ARefusedTryPutLeavesItsArgumentAlone) {
   Store store;
   Cache cache{store, manual({.max_dirty = 1})};
