@@ -358,6 +358,17 @@ TEST(FailingStore, TheLogHearsOfAChangeOfStateOnce) {
   EXPECT_NE(store.warnings()[1].find("a may not"), std::string::npos);
 }
 
+TEST(FailingStore, TheLogHearsOfTheRecoveryOfTheOnlyItem) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_next(StoreCall::save, 2);
+  for (int i = 0; i < 3; ++i)
+    cache.flush();
+  EXPECT_EQ(store.warnings().size(), 1U);
+  EXPECT_EQ(store.infos().size(), 1U);
+}
+
 TEST(FailingStore, AdapterCallbacksThatThrowChangeNothing) {
   for (const auto call : {StoreCall::classify, StoreCall::warn, StoreCall::info}) {
     for (const auto fault : {StoreFault::transient, StoreFault::unknown}) {

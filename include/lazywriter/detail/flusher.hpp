@@ -104,6 +104,8 @@ class Flusher {
     std::string error;
     /// By the attempt of the round under way.
     bool rejected = false;
+    /// It failed alone for now, before this pass.
+    bool alone = false;
   };
 
   struct Pass {
@@ -118,7 +120,7 @@ class Flusher {
     bool wrote = false;
     bool committed = false;
     bool failed = false;
-    /// An entry that failed alone is still about.
+    /// An entry that failed alone was not tried again, or failed again.
     bool loner_waits = false;
     /// When the first entry with its own pace is due.
     Clock::time_point next_due = Clock::time_point::max();
@@ -190,12 +192,12 @@ class Flusher {
         continue;
       }
       const bool alone = retry_.is_loner(*trouble);
-      pass.loner_waits |= alone;
       if (pass.only_due && trouble->retry_at > now) {
+        pass.loner_waits |= alone;
         pass.next_due = std::min(pass.next_due, trouble->retry_at);
         land(pass, pin, Place::front);
       } else if (alone || trouble->rejections != 0) {
-        suspects_.push_back({pin, {}, false});
+        suspects_.push_back({pin, {}, false, alone});
       } else {
         pins_.push_back(pin);
       }
@@ -223,7 +225,7 @@ class Flusher {
         if (attempt.entries == 1) {
           const auto at = std::find_if(pins.begin(), pins.end(),
                                        [](const auto& pin) { return pin.node != nullptr; });
-          suspects_.push_back({*at, std::move(attempt.verdict.error), false});
+          suspects_.push_back({*at, std::move(attempt.verdict.error)});
           at->node = nullptr;
         } else {
           write_range(pass, pins.first(pins.size() / 2));
@@ -252,7 +254,10 @@ class Flusher {
       progress = false;
       for (Suspect& suspect : suspects_) {
         suspect.rejected = false;
-        if (over(pass) || writes_left == 0) continue;
+        if (over(pass) || writes_left == 0) {
+          pass.loner_waits |= suspect.alone;
+          continue;
+        }
         --writes_left;
         const Pins alone(&suspect.pin, 1);
         auto attempt = attempt_write(pass, alone);
