@@ -38,7 +38,7 @@ fi
 packages=(cmake ninja-build pkg-config libgtest-dev libgmock-dev libbenchmark-dev python3)
 read -ra compiler_names <<<"$(compiler_packages "$compiler")"
 packages+=("${compiler_names[@]}")
-if [[ $postgres == ON ]]; then packages+=(postgresql postgresql-client libpqxx-dev); fi
+if [[ $postgres == ON ]]; then packages+=(postgresql postgresql-client pgbouncer openssl libpqxx-dev); fi
 apt_install "${packages[@]}"
 
 # Optimised enough for tests full of threads, quick to compile, assertions on.

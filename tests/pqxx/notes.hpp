@@ -1,0 +1,137 @@
+// The table that most tests of the adapter use, and what they ask about it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "database.hpp"
+
+namespace pgtest {
+
+struct Note {
+  std::string name;
+  std::string text;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Note&) {}
+};
+
+inline constexpr const char* create_notes =
+    "CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)";
+
+/// How a Note lies in a table of this name.
+constexpr auto notes_in(std::string_view table) {
+  return lazywriter::pg::table<Note>(table, lazywriter::pg::key(&Note::name, "name"),
+                                     lazywriter::pg::column(&Note::text, "text"));
+}
+inline constexpr auto notes = notes_in("notes");
+using NoteStore = decltype(lazywriter::PqxxReaderWriter{notes, std::string_view{}});
+
+/// Waits for `holds` to return true; throws after a minute.
+template <class Condition>
+void eventually(std::string_view what, const Condition& holds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      throw std::runtime_error("this did not happen within a minute: " + std::string(what));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+}
+
+/// What the exception of a call says; fails the test when there is none of this type.
+template <class Exception, class Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Exception& error) {
+    return error.what();
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "an exception of another type: " << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+/// The SQLSTATE with which a call fails.
+template <class Call>
+std::string sqlstate_of(const Call& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return lazywriter::pg::detail::sqlstate_of(error);
+  }
+  return "nothing was thrown";
+}
+
+/// A test with an empty table `notes`.
+class Notes : public Database {
+ protected:
+  void SetUp() override {
+    Database::SetUp();
+    exec(create_notes);
+  }
+
+  /// Every row as name=text, in order.
+  std::string rows() const {
+    return value(
+        "SELECT coalesce(string_agg(name || '=' || text, ',' ORDER BY name), '') FROM notes");
+  }
+
+  /// Options whose times are short, for tests in which something hangs.
+  lazywriter::PqxxOptions impatient() {
+    lazywriter::PqxxOptions chosen = options();
+    chosen.lock_timeout = std::chrono::milliseconds{100};
+    chosen.statement_timeout = std::chrono::milliseconds{300};
+    chosen.watchdog = std::chrono::milliseconds{600};
+    return chosen;
+  }
+
+  /// Sessions that call themselves so.
+  std::string sessions(const std::string& application) const {
+    return value("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + application +
+                 "'");
+  }
+
+  void wait_for_lock_waiters(const std::string& application, int count) const {
+    Admin observer = admin();
+    eventually("sessions wait for a lock", [&] {
+      return observer.value(
+                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                 "application_name = '" +
+                 application + "'") == std::to_string(count);
+    });
+  }
+
+  /// The store writes, finds and erases.
+  template <class Store>
+  static void expect_works(Store& store) {
+    Note fine{"fine", "fine"};
+    save_one(store, fine);
+    const auto found = store.find("fine");
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->text, "fine");
+    auto transaction = store.begin_tx();
+    store.erase("fine", transaction);
+    store.commit_tx(transaction);
+    EXPECT_FALSE(store.find("fine").has_value());
+  }
+};
+
+/// Holds all of `notes` until it is destroyed.
+class TableLock {
+ public:
+  explicit TableLock(const std::string& url) : holder_(url) {
+    holder_.exec("BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE");
+  }
+
+ private:
+  Admin holder_;
+};
+
+}  // namespace pgtest
