@@ -97,8 +97,9 @@ class CacheOnFaults : public Database {
   // Writes that the reference remembers.
   void put(Cache& cache, const Note& note) {
     cache.put(note);
-    reference_[note.name] = note.text;
+    remember(note);
   }
+  void remember(const Note& note) { reference_[note.name] = note.text; }
   void put_many(Cache& cache, const std::string& prefix, int count) {
     for (int i = 0; i < count; ++i)
       put(cache, {prefix + std::to_string(i), "fine"});
@@ -148,6 +149,15 @@ class CacheOnFaults : public Database {
     for (const auto& unsaved : cache.parked())
       names.insert(unsaved.key);
     return names;
+  }
+
+  /// Blocks until the server makes a cache wait for a lock.
+  void wait_for_blocked_writer() {
+    EXPECT_TRUE(eventually([this] {
+      return value(
+                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                 "application_name = 'lazywriter'") != "0";
+    }));
   }
 
   /// Effect: a fault of the whole store, from `breaks()` to `mends()`, while the loop runs. Expects

@@ -210,6 +210,21 @@ TEST_F(Errors, PreparedStatementsThatAreLostOrOutdatedAreMadeAnew) {
   expect_works(store);
 }
 
+TEST_F(Errors, ASessionWhoseStateIsDiscardedIsGivenUp) {
+  pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
+  pg::detail::Session session{environment, true};
+  const auto find = [&] { session.exec(pg::detail::StatementName::find, {"fine"}); };
+  find();
+  session.exec("DISCARD ALL");  // its settings are gone as well
+  try {
+    find();
+    ADD_FAILURE();
+  } catch (const std::exception& error) {
+    EXPECT_EQ(pg::detail::classify_error(error), WriteFailure::transient) << error.what();
+  }
+  EXPECT_FALSE(session.usable());
+}
+
 TEST_F(Errors, MissingTableAndRightsAreTransient) {
   lazywriter::PqxxOptions chosen = options();
   chosen.verify_schema = false;
