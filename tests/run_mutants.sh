@@ -25,7 +25,8 @@ compile() { "$CXX" -std=c++20 -O0 -w -I"$scratch" "$@"; }
 build_and_run() {
   local include=$1 test=$2 output=$3 precompiled=core.hpp beside=() libraries=()
   if [[ $test == pqxx/* ]]; then
-    precompiled=pqxx.hpp beside=("$root/cmake/throwaway_postgres.sh") libraries=(-lpqxx -lpq)
+    precompiled=pqxx.hpp beside=("$root/cmake/throwaway_postgres.sh")
+    read -ra libraries <<<"$(pkg-config --cflags --libs libpqxx libpq)"
   fi
   compile -I"$include" -Itests -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
     -lgtest -lgtest_main "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
@@ -109,7 +110,8 @@ printf '#include <%s>\n' gmock/gmock.h gtest/gtest.h algorithm array atomic chro
 { cat "$scratch/core.hpp" && echo '#include <pqxx/pqxx>'; } >"$scratch/pqxx.hpp"
 compile -x c++-header "$scratch/core.hpp" -o "$scratch/core.hpp.gch"
 if [[ " ${tests[*]}" == *" pqxx/"* ]]; then
-  compile -x c++-header "$scratch/pqxx.hpp" -o "$scratch/pqxx.hpp.gch"
+  read -ra flags <<<"$(pkg-config --cflags libpqxx)"
+  compile "${flags[@]}" -x c++-header "$scratch/pqxx.hpp" -o "$scratch/pqxx.hpp.gch"
 fi
 
 failed=0

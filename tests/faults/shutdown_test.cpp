@@ -143,6 +143,33 @@ TEST(Shutdown, AStoreThatCannotBeInterruptedIsWaitedForOnce) {
   EXPECT_TRUE(store.row("a"));
 }
 
+/// Ends the call that waits at `gate` when it is interrupted, and takes everything that comes
+/// after.
+struct HalfInterruptible : PlainStore<Account> {
+  HalfInterruptible(const Store& store, std::shared_ptr<Gate> at)
+      : PlainStore(store), gate(std::move(at)) {}
+  void interrupt() noexcept { gate->open(); }
+  std::shared_ptr<Gate> gate;
+};
+
+TEST(Shutdown, OnceTheTimeIsOverNoTransactionIsBegunOrCommitted) {
+  for (const auto call : {StoreCall::save, StoreCall::commit_tx}) {
+    Store store;
+    const auto gate = block_at(store, call);
+    LazyWriterCache cache{HalfInterruptible{store, gate}, manual({.max_batch = 1})};
+    for (const auto* key : {"a", "b", "c"})
+      cache.put({key, 1});
+    auto flusher = in_background([&] { return cache.flush(); });
+    gate->wait_for_arrival();
+    const auto result = cache.close(1ms);
+    const std::size_t written = call == StoreCall::commit_tx ? 1 : 0;
+    EXPECT_EQ(flusher.get().written, written);
+    EXPECT_EQ(store.size(), written);
+    EXPECT_EQ(result.unsaved.size(), 3 - written);
+    EXPECT_EQ(store.calls(StoreCall::begin_tx), 1U);
+  }
+}
+
 TEST(Shutdown, ASlowStoreThatMakesItInTimeLosesNothing) {
   Store store;
   Cache cache{store, looping({.max_batch = 1})};

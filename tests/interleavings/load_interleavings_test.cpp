@@ -306,23 +306,30 @@ TEST(LoadRaces, AnErasedRowThatIsFlushedMeanwhileDoesNotComeBack) {
   EXPECT_FALSE(cache.contains(the_key));
 }
 
-TEST(LoadRaces, WhatWasWrittenAndEvictedMeanwhileIsReadAgain) {
-  Store store;
-  store.insert({the_key, before});
-  Cache cache{store, manual({.capacity = 1})};
-  const auto gate = block_at(store, StoreCall::find, FaultTime::after_effect);
-  auto loader = in_background([&] { return cache.get(the_key); });
-  gate->wait_for_arrival();
-  cache.put({the_key, 3});
-  cache.put({"other 1", 1});
-  cache.put({"other 2", 1});
-  EXPECT_TRUE(cache.flush().ok());
-  for (int i = 0; i < 3; ++i) {
-    (void)cache.peek("other 1");
+TEST(LoadRaces, WhatCameInAndWasEvictedMeanwhileIsReadAgain) {
+  const auto put = [](Cache& cache, Store&) {
+    cache.put({the_key, 3});
+    EXPECT_TRUE(cache.flush().ok());
+  };
+  const auto preload = [](Cache& cache, Store& store) {
+    store.insert({the_key, 3});
+    EXPECT_EQ(cache.preload(std::vector<Account>{{the_key, 3}}), 1U);
+  };
+  for (const auto& come_in : {std::function<void(Cache&, Store&)>(put), {preload}}) {
+    Store store;
+    store.insert({the_key, before});
+    Cache cache{store, manual({.capacity = 1})};
+    const auto gate = block_at(store, StoreCall::find, FaultTime::after_effect);
+    auto loader = in_background([&] { return cache.get(the_key); });
+    gate->wait_for_arrival();
+    come_in(cache, store);
+    cache.preload(std::vector<Account>{{"other 1", 1}, {"other 2", 1}});
     cache.prune();
+    EXPECT_FALSE(cache.contains(the_key));
+    gate->open();
+    EXPECT_EQ(value_of(loader.get()), 3);
+    EXPECT_EQ(value_of(cache.get(the_key)), 3);
   }
-  gate->open();
-  EXPECT_EQ(value_of(loader.get()), 3);
 }
 
 }  // namespace

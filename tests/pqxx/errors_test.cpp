@@ -138,6 +138,17 @@ TEST_F(Errors, ARowThatATriggerStoresUnderAnotherKeyIsRejected) {
   expect_works(store);
 }
 
+TEST_F(Errors, ARowThatATriggerPutsInThePlaceOfAnotherIsRejected) {
+  Store store{notes, url(), options()};
+  trigger(
+      "IF NEW.name = 'z' THEN DELETE FROM notes WHERE name = 'a'; NEW.name := 'a'; END IF;"
+      " RETURN NEW;");
+  // Two rows come back for two that were sent, but one of them twice.
+  EXPECT_EQ(failure_of(store, {{"a", "right"}, {"z", "wrong"}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("key that was not sent"), std::string::npos) << message;
+  expect_works(store);
+}
+
 TEST_F(Errors, ADeferredConstraintFailsAtCommit) {
   exec(
       "CREATE TABLE parents (name text PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (text)"

@@ -215,6 +215,31 @@ TEST(Bounds, WhatIsEvictedComesBackFromTheStore) {
     EXPECT_EQ(value_of(cache.get(key(i))), i);
 }
 
+TEST(Bounds, ThePruneLoopIsWokenAtTenPercentTooMany) {
+  Store store;
+  CacheConfig config = manual({.capacity = 100});
+  config.prune_interval = 1h;
+  Cache cache{store, config};
+  for (int i = 0; i < 115; ++i)
+    cache.preload(std::vector<Account>{{key(i), i}});
+  while (cache.size() > 100)
+    std::this_thread::yield();
+}
+
+TEST(Bounds, ThePruneLoopIsWokenWhenAFlushLeavesTooManyClean) {
+  Store store;
+  CacheConfig config = manual({.capacity = 100});
+  config.prune_interval = 1h;
+  config.flush_interval = 1ms;
+  const auto gate = block_at(store, StoreCall::begin_tx);
+  Cache cache{store, config};
+  for (int i = 0; i < 150; ++i)
+    cache.put({key(i), i});
+  gate->open();
+  while (cache.size() > 100)
+    std::this_thread::yield();
+}
+
 TEST(Bounds, ThePruneLoopKeepsTheCapacityByItself) {
   Store store;
   for (int i = 0; i < 200; ++i)

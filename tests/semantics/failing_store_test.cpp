@@ -138,13 +138,53 @@ TEST(FailingStore, AnItemThatMakesEveryBatchFailIsFoundAndNeverParked) {
   EXPECT_TRUE(cache.parked().empty());
   EXPECT_EQ(seen(cache, "g"), 'g');
   // And it does not make later batches fail.
-  put_letters(cache, 'q', 'x');
-  cache.flush();
-  cache.flush();
-  EXPECT_EQ(store.size(), 23U);
+  for (char c = 'q'; c <= 'x'; c += 2) {
+    put_letters(cache, c, static_cast<char>(c + 1));
+    const FlushResult result = cache.flush();
+    EXPECT_EQ(result.written, 2U);
+    EXPECT_EQ(result.pending, 1U);
+  }
   store.accept("g");
   EXPECT_TRUE(cache.flush(20s).ok());
   EXPECT_EQ(store.size(), 24U);
+}
+
+TEST(FailingStore, WhatFailedAloneWaitsForItsOwnTimeWhileTheLoopWritesTheOthers) {
+  Store store;
+  CacheConfig config = manual({.max_batch = 1});
+  config.flush_interval = 1ms;
+  config.retry_backoff_min = 1h;
+  config.retry_backoff_max = 1h;
+  Cache cache{store, config};
+  store.reject("poison", "poison", StoreCall::save, StoreFault::transient);
+  cache.put({"poison", 1});
+  store.wait_for_calls(StoreCall::begin_tx, 1);
+  cache.put({"a", 1});
+  EXPECT_EQ(cache.flush().pending, 1U);  // the store is not to blame: no backoff but the item's own
+  put_letters(cache, 'b', 'j');          // so many wake the loop
+  for (char c = 'j'; c <= 'm'; ++c) {    // which is through with a pass when it writes the next
+    cache.put({std::string(1, c), 1});
+    while (!store.row(std::string(1, c)))
+      std::this_thread::yield();
+  }
+  EXPECT_EQ(cache.stats().failed_transactions, 2U);
+  EXPECT_EQ(seen(cache, "poison"), 1);
+  EXPECT_TRUE(cache.parked().empty());
+}
+
+TEST(FailingStore, ANewVersionOwesNothingForTheRejectionsOfTheOldOne) {
+  Store store;
+  CacheConfig config = manual();
+  config.park_after = 3;
+  Cache cache{store, config};
+  store.reject("a");
+  for (int version = 1; version <= 4; ++version) {
+    cache.put({"a", version});
+    EXPECT_EQ(cache.flush().pending, 1U);
+    EXPECT_EQ(cache.flush().pending, 1U);
+  }
+  EXPECT_EQ(cache.flush().parked, 1U);
+  EXPECT_EQ(cache.parked()[0].attempts, 3U);
 }
 
 TEST(FailingStore, ARejectedItemIsFoundInTheSamePassAndTheOthersAreWritten) {

@@ -244,6 +244,44 @@ TEST(Flushing, WithATimeoutItGivesUpInTimeAndCountsWhatIsPending) {
   EXPECT_TRUE(cache.flush(20s).ok());
 }
 
+TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 1})};
+  for (const auto* key : {"a", "b", "c"})
+    cache.put({key, 1});
+  const auto deadline = std::chrono::steady_clock::now() + 20ms;
+  store.on_call([&](StoreCall call, FaultTime) {
+    while (call == StoreCall::commit_tx && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::yield();
+  });
+  const FlushResult result = cache.flush(20ms);
+  EXPECT_LE(result.written, 1U);  // none, if this thread was held up before it began
+  EXPECT_EQ(result.written + result.pending, 3U);
+  EXPECT_LE(store.calls(StoreCall::begin_tx), 1U);
+  EXPECT_EQ(cache.stats().in_flight, 0U);
+}
+
+TEST(Flushing, WhatWasParkedAndIsDirtyAgainMeanwhileCountsAsPending) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"written", 1});
+  cache.put({"retried", 1});
+  store.reject("written");
+  store.reject("retried");
+  EXPECT_EQ(cache.flush().parked, 2U);
+  cache.put({"other", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"written", 2});
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  gate->open();
+  const FlushResult result = flush.get();
+  EXPECT_EQ(result.written, 1U);
+  EXPECT_EQ(result.pending, 2U);
+  EXPECT_EQ(result.parked, 0U);
+}
+
 TEST(Flushing, CountsAreExactWhileAnythingIsInFlight) {
   Store store;
   Cache cache{store, manual({.max_batch = 2})};
@@ -316,6 +354,18 @@ TEST(Flushing, AWriteAfterADiscardInFlightIsDirtyAgain) {
   EXPECT_EQ(cache.dirty_count(), 1U);
   EXPECT_EQ(cache.flush().written, 1U);
   EXPECT_EQ(store.row("a")->value, 2);
+}
+
+TEST(Flushing, TheFlushLoopIsWokenWhenMuchIsDirty) {
+  Store store;
+  CacheConfig config = manual({.max_batch = 1});
+  config.flush_interval = 1h;
+  Cache cache{store, config};
+  for (int i = 0; i < 10; ++i)
+    cache.put({std::to_string(i), i});
+  store.wait_for_calls(StoreCall::commit_tx, 1);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store.size(), 10U);
 }
 
 TEST(Flushing, TheFlushLoopWritesByItself) {
