@@ -1,7 +1,5 @@
-// Several threads, both loops at 1 ms, tiny capacities and a flaky store. Each key has one writer,
-// which numbers its writes; that makes linearizability a comparison of numbers: a read returns no
-// version older than what was complete before it began, and none that had not begun when it ended.
-// And the store's history of a key only grows. CTEST_TIMEOUT: 600
+// Several threads, both loops at 1 ms, tiny capacities and a flaky store: reads are linearizable
+// (support/versioned_keys.hpp), and the store's history of a key only grows. CTEST_TIMEOUT: 600
 #include <gtest/gtest.h>
 
 #include <array>
@@ -17,6 +15,7 @@
 
 #include "support/manual_cache.hpp"
 #include "support/seed.hpp"
+#include "support/versioned_keys.hpp"
 
 namespace lazywriter::testing {
 namespace {
@@ -25,17 +24,6 @@ constexpr std::size_t keys_per_writer = 8;
 constexpr std::size_t writers = 2;
 constexpr std::size_t readers = 2;
 constexpr std::size_t keys = keys_per_writer * writers;
-
-/// Every seventh version of a key is its absence.
-constexpr bool is_erase(int version) {
-  return version % 7 == 0;
-}
-
-/// What the threads know of a key.
-struct Progress {
-  std::atomic<int> begun{0};
-  std::atomic<int> complete{0};
-};
 
 class ModelRun {
  public:
@@ -70,9 +58,8 @@ class ModelRun {
     cache.retry_parked();
     const FlushResult result = cache.flush(60s);
     EXPECT_TRUE(result.ok()) << result.error << ", pending " << result.pending;
-    for (std::size_t k = 0; k < keys; ++k) {
-      const int version = progress_[k].complete;
-      const auto expected = is_erase(version) ? std::nullopt : std::optional<int>{version};
+    for (std::size_t k = 0; k < keys_.size(); ++k) {
+      const auto expected = keys_.expected(k);
       EXPECT_EQ(value_of(store_.row(std::to_string(k))), expected) << "key " << k;
       EXPECT_EQ(value_of(cache.get(std::to_string(k))), expected) << "key " << k;
     }
@@ -98,33 +85,8 @@ class ModelRun {
 
   void write(Cache& cache, std::size_t writer, Dice dice) {
     while (!stop_) {
-      const std::size_t k = writer * keys_per_writer + dice.below(keys_per_writer);
-      Progress& progress = progress_[k];
-      const std::string key = std::to_string(k);
-      const int last = progress.complete;
-      const int next = last + 1;
-      progress.begun = next;
       try {
-        if (is_erase(next)) {
-          if (dice.chance(0.5)) {
-            cache.erase(key);
-          } else {
-            cache.compute(key, [](std::optional<Account>& item) { item.reset(); });
-          }
-        } else if (is_erase(last) || dice.chance(0.4)) {
-          cache.put({key, next});
-        } else if (dice.chance(0.5)) {
-          const bool there = cache.update(key, [&](Account& item) {
-            EXPECT_EQ(item.value, last);
-            item.value = next;
-          });
-          EXPECT_TRUE(there) << "key " << key << " lost at version " << last;
-        } else {
-          cache.compute(key, [&](std::optional<Account>& item) {
-            EXPECT_EQ(value_of(item), last);
-            item = Account{key, next};
-          });
-        }
+        keys_.write(cache, writer * keys_per_writer + dice.below(keys_per_writer), dice);
       } catch (const CacheFull&) {
         continue;
       } catch (const StoreDown&) {
@@ -134,8 +96,6 @@ class ModelRun {
       } catch (int) {
         continue;
       }
-      progress.complete = next;
-      if (dice.chance(0.2)) expect_within(cache, k, next, next);
     }
   }
 
@@ -143,30 +103,8 @@ class ModelRun {
     std::array<int, keys> newest{};
     while (!stop_) {
       const std::size_t k = dice.below(keys);
-      const int least = std::max(progress_[k].complete.load(), newest[k]);
-      expect_within(cache, k, least, std::nullopt, &newest[k]);
+      keys_.read(cache, k, newest[k]);
     }
-  }
-
-  void expect_within(Cache& cache, std::size_t k, int least, std::optional<int> most,
-                     int* newest = nullptr) {
-    std::optional<int> value;
-    try {
-      value = value_of(cache.get(std::to_string(k)));
-    } catch (...) {
-      return;  // the store was asked and failed
-    }
-    const int latest = most.value_or(progress_[k].begun.load());
-    if (value) {
-      EXPECT_TRUE(*value >= least && *value <= latest)
-          << "key " << k << ": read " << *value << ", not from " << least << " to " << latest;
-      if (newest != nullptr) *newest = *value;
-      return;
-    }
-    bool may_be_absent = false;
-    for (int version = least; version <= latest; ++version)
-      may_be_absent |= is_erase(version);
-    EXPECT_TRUE(may_be_absent) << "key " << k << ": absent from " << least << " to " << latest;
   }
 
   void meddle(Cache& cache, Dice dice) {
@@ -226,7 +164,7 @@ class ModelRun {
   const CacheConfig config_;
   Store store_;
   std::map<std::string, History> history_;
-  std::array<Progress, keys> progress_;
+  VersionedKeys keys_{keys};
   std::atomic<bool> stop_{false};
 };
 
