@@ -10,6 +10,9 @@
 #   --build-dir DIRECTORY     default: build/tests, or one named after the options
 #   --jobs N                  default: one per processor
 #   -- ARGUMENT...            for ctest, for example -- -L unit
+#
+# From the environment: LAZYWRITER_SOAK_SECONDS, how long tests/pqxx/soak_test.cpp takes (default: 120, with a
+# sanitizer 30); LAZYWRITER_SEED, of every random test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/apt_install.sh
