@@ -12,9 +12,9 @@ namespace lazywriter {
 /// How a LazyWriterCache behaves; constant after construction. Every field has a default that suits
 /// a service with some ten thousand hot rows.
 struct CacheConfig {
-  /// Items that stay resident once they are saved; a soft limit, kept by the pruner (the excess is
-  /// noticed at 10 %, and past 25 % inserting calls help). Unsaved entries come on top. 0 = no
-  /// limit.
+  /// Items that stay in memory once they are saved. A soft limit: the pruner wakes at 10 % above
+  /// it, and past 25 % a call that inserts evicts up to two items itself. Unsaved entries come on
+  /// top. 0 = no limit.
   std::size_t capacity = 10'000;
 
   /// Milliseconds between two passes of the flush loop: the window of writes that a crash can lose.
@@ -31,7 +31,7 @@ struct CacheConfig {
   /// Whether close() writes what is unsaved before it hands the rest back.
   bool flush_on_close = true;
 
-  /// Items per transaction, at least 1. More is faster and holds more memory (a flush keeps about
+  /// Items per transaction, at least 1. More is faster, but holds more memory (a flush keeps about
   /// three copies of a batch) and makes a failure cost more.
   std::size_t max_batch = 1'000;
 
@@ -39,7 +39,8 @@ struct CacheConfig {
   /// memory that a store which is down can cost. A write that needs one more waits. 0 = no bound.
   std::size_t max_dirty = 1'000'000;
 
-  /// Milliseconds that a write may wait for one of max_dirty slots before it throws CacheFull.
+  /// Milliseconds that a write may wait for one of max_dirty slots before it throws CacheFull; 0 =
+  /// it never waits.
   std::chrono::milliseconds backpressure_timeout{30'000};
 
   /// Counted rejections of one version of an item before it is parked, at least 1.
@@ -57,7 +58,8 @@ struct CacheConfig {
   /// first rejection of an item and its parking.
   std::chrono::milliseconds retry_backoff_max{30'000};
 
-  /// Milliseconds that close() without argument and the destructor may take.
+  /// Milliseconds that close() without argument, and the destructor, may take; close() says what
+  /// comes on top.
   std::chrono::milliseconds close_timeout{30'000};
 };
 

@@ -14,12 +14,13 @@
 
 namespace lazywriter {
 
-/// Hash of a key: std::hash, extended to tuples and pairs of hashable parts. For std::string it
-/// takes std::string_view, so that looking up a view allocates nothing, and is quicker than
-/// std::hash. Specialise it (or std::hash) for a key type of your own. Throws: what std::hash of
-/// the key throws. Complexity: that of hashing every part once.
+/// The hash of a key. It is std::hash, extended to tuples and pairs of hashable parts; for
+/// std::string it also takes a std::string_view without making a string of it. Specialise it, or
+/// std::hash, for a key type of your own.
 template <class Key>
 struct key_hash {
+  /// Returns: the hash of the key; equal keys have equal hashes. Throws: what std::hash throws.
+  /// Complexity: that of hashing every part once. Does not block.
   std::size_t operator()(const Key& key) const
       noexcept(noexcept(std::hash<Key>{}(key))) requires requires {
     std::hash<Key>{}(key);
@@ -27,8 +28,10 @@ struct key_hash {
   { return std::hash<Key>{}(key); }
 };
 
+/// Takes any view of characters, and is quicker than std::hash.
 template <>
 struct key_hash<std::string> {
+  /// Returns: the hash of these characters. Complexity: linear in their number. Never throws.
   std::size_t operator()(std::string_view key) const noexcept { return detail::hash_bytes(key); }
 };
 
@@ -42,8 +45,10 @@ constexpr std::size_t combine_hashes(std::size_t seed, std::size_t part) noexcep
 
 }  // namespace detail
 
+/// For composite keys. The order of the parts matters.
 template <class... Parts>
 struct key_hash<std::tuple<Parts...>> {
+  /// Returns: the hashes of all parts in one. Throws, complexity: as those of the parts.
   std::size_t operator()(const std::tuple<Parts...>& key) const {
     return std::apply(
         [](const Parts&... part) {
@@ -55,8 +60,10 @@ struct key_hash<std::tuple<Parts...>> {
   }
 };
 
+/// For composite keys of two parts. Their order matters.
 template <class First, class Second>
 struct key_hash<std::pair<First, Second>> {
+  /// Returns: the hashes of both parts in one. Throws, complexity: as those of the parts.
   std::size_t operator()(const std::pair<First, Second>& key) const {
     return detail::combine_hashes(key_hash<First>{}(key.first), key_hash<Second>{}(key.second));
   }
@@ -98,13 +105,12 @@ concept TakesKeyData = requires(Item& item, const Item& stored) {
 
 /// An object that the cache can hold.
 ///
-/// - it is copyable, and moving it does not throw;
-/// - `item.key() const` returns its key, by value or by const reference to a part of the item; the
-/// key is
-///   hashable by key_hash, equality comparable and copyable, and never changes while the item is
-///   cached; nothing else in the item points into its key;
-/// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps) and
-///   leaves the key and everything the program wrote as they are.
+/// - It is copyable, and moving it does not throw.
+/// - `item.key() const` returns its key, by value or by const reference to a part of the item. The
+///   key is hashable by key_hash, equality comparable and copyable. It never changes while the item
+///   is cached, and nothing else in the item points into it.
+/// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps). It
+///   leaves the key, and everything the program wrote, as they are.
 ///
 /// All of these run under the lock of one shard: they must be short and must not call the cache.
 ///

@@ -13,12 +13,11 @@ namespace lazywriter {
 
 /// What a failed write means for what to do next.
 enum class WriteFailure {
-  /// The store could not do it now: everything of the batch stays dirty and is tried again after a
-  /// backoff, for as long as it takes. Never parked.
+  /// The store could not do it now. Everything of the batch stays dirty and is tried again after a
+  /// backoff, for as long as it takes; nothing is parked.
   transient,
-  /// The store will not take this item as it is: the batch is halved until the item stands alone,
-  /// which
-  /// is parked after `CacheConfig::park_after` counted rejections.
+  /// The store will not take an item as it is. The batch is halved until that item stands alone; it
+  /// is parked after CacheConfig::park_after counted rejections.
   rejected,
 };
 
@@ -61,19 +60,25 @@ concept HasLog = requires(RW& rw, std::string_view message) {
 
 /// A store the cache can read from and write to.
 ///
-/// - `typename RW::transaction_type`: movable; destroying one that was not committed rolls it back;
-/// - `rw.find(key)` returns the stored item with exactly that key, or nullopt when there is none;
-/// it
-///   throws when it cannot know;
-/// - `rw.begin_tx()`, `rw.save(item, transaction)` (insert or update; fills in what the store
-/// generated)
-///   and `rw.commit_tx(transaction)`, which returns only once the writes are in the store;
+/// - `typename RW::transaction_type` is movable; destroying one that was not committed rolls it
+///   back.
+/// - `rw.find(key)` returns the stored item with exactly that key, or nullopt when there is none.
+///   It throws when it cannot know.
+/// - `rw.begin_tx()` returns a new transaction.
+/// - `rw.save(item, transaction)` inserts or updates, and may fill in what the store generated.
+/// - `rw.commit_tx(transaction)` returns only once the writes are in the store.
 /// - `rw.info(text)` and `rw.warn(text)` take what the cache has to tell.
 ///
-/// Threads: begin_tx ... commit_tx are never concurrent with each other but may come from different
-/// threads (the flush loop, a caller of flush or close). find, info, warn, classify and interrupt
-/// may be concurrent with anything. An adapter whose commit outcome is unknown must not let the
-/// next begin_tx succeed until the old transaction can no longer take effect.
+/// All of these may block and throw: the cache calls them without holding a lock that readers or
+/// writers need. What find throws reaches the caller that missed; after any other exception the
+/// transaction is destroyed, and its writes are tried again.
+///
+/// Threads: the calls from begin_tx to commit_tx are never concurrent with each other, but may come
+/// from different threads (the flush loop, a caller of flush or close). find, info, warn, classify
+/// and interrupt may be concurrent with anything.
+///
+/// When the answer to a commit is lost, the next begin_tx must not succeed until the old
+/// transaction can no longer take effect.
 ///
 /// Example:
 ///
@@ -93,43 +98,49 @@ concept CacheReaderWriter = std::movable<RW> && detail::HasTransactionType<RW> &
     detail::HasCommitTx<RW> && detail::HasLog<RW>;
 
 /// Optional: `rw.save_batch(items, transaction)` saves many items at once, in place of one save for
-/// each. All of them are saved, with generated fields filled in, or it throws. Example: `void
-/// save_batch(std::span<Account> accounts, transaction_type& transaction);`
+/// each. All of them are saved, with generated fields filled in, or it throws.
+///
+///     void save_batch(std::span<Account> accounts, transaction_type& transaction);
 template <class RW, class Item>
 concept BatchSaver = requires(RW& rw, std::span<Item> items,
                               typename RW::transaction_type& transaction) {
   rw.save_batch(items, transaction);
 };
 
-/// Optional: `rw.erase(key, transaction)` deletes the row of a key; none is no error. Enables
-/// LazyWriterCache::erase and a compute that empties an item.
-/// Example: `void erase(const std::string& login, transaction_type& transaction);`
+/// Optional: `rw.erase(key, transaction)` deletes the row of a key; that there is none is no error.
+/// Makes LazyWriterCache::erase compile, and lets compute empty an item.
+///
+///     void erase(const std::string& login, transaction_type& transaction);
 template <class RW, class Item>
 concept Eraser = requires(RW& rw, const key_type_t<Item>& key,
                           typename RW::transaction_type& transaction) {
   rw.erase(key, transaction);
 };
 
-/// Optional: `rw.erase_batch(keys, transaction)` deletes many rows at once. Enables what Eraser
-/// enables. Example: `void erase_batch(std::span<const std::string> logins, transaction_type&
-/// transaction);`
+/// Optional: `rw.erase_batch(keys, transaction)` deletes many rows at once, in place of one erase
+/// for each. It is enough for LazyWriterCache::erase.
+///
+///     void erase_batch(std::span<const std::string> logins, transaction_type& transaction);
 template <class RW, class Item>
 concept BatchEraser = requires(RW& rw, std::span<const key_type_t<Item>> keys,
                                typename RW::transaction_type& transaction) {
   rw.erase_batch(keys, transaction);
 };
 
-/// Optional: `rw.classify(error)` says what an exception of begin_tx ... commit_tx means. Without
-/// it, every failure is WriteFailure::transient. Example: `lazywriter::WriteFailure classify(const
-/// std::exception& error);`
+/// Optional: `rw.classify(error)` says what an exception means that a call from begin_tx to
+/// commit_tx threw. Without it every failure is WriteFailure::transient.
+///
+///     lazywriter::WriteFailure classify(const std::exception& error);
 template <class RW>
 concept FailureClassifier = requires(RW& rw, const std::exception& error) {
   { rw.classify(error) } -> std::same_as<WriteFailure>;
 };
 
-/// Optional: `rw.interrupt()` is called from another thread, once and for good: the call between
-/// begin_tx and commit_tx that is under way, and every later one, throws soon. find is not touched.
-/// It lets close keep its timeout while the store hangs. Example: `void interrupt() noexcept;`
+/// Optional: `rw.interrupt()` is called from another thread, once and for good. The call from
+/// begin_tx to commit_tx that is under way, and every later one, then throws soon; find is not
+/// touched. With it close() keeps its timeout also while the store hangs.
+///
+///     void interrupt() noexcept;
 template <class RW>
 concept Interruptible = requires(RW& rw) {
   { rw.interrupt() }

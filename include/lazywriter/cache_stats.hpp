@@ -39,7 +39,7 @@ struct DurationHistogram {
     sum += duration;
   }
 
-  /// Returns: the number of durations counted.
+  /// Returns: the number of durations counted. Complexity: constant. Does not throw or block.
   [[nodiscard]] std::uint64_t total() const noexcept {
     std::uint64_t all = 0;
     for (const auto count : counts)
@@ -53,14 +53,16 @@ struct DurationHistogram {
 struct CacheStats {
   // Counters: since construction, never decreasing.
 
-  /// get, get_into, visit, update and compute calls that found their key resident (an erased key,
-  /// whose absence is known, too). peek, contains and for_each count nothing.
+  /// Calls of get, get_into, visit, update and compute that found their key in memory. A key whose
+  /// erase is not saved yet counts too: its absence is known. peek, contains and for_each count
+  /// nothing.
   std::uint64_t hits = 0;
-  /// Such calls that did not, whether or not the store was asked.
+  /// Calls of the same five that did not find it, whether or not the store was then asked.
   std::uint64_t misses = 0;
-  /// find calls that returned, with or without an item. Concurrent misses of one key share one.
+  /// Calls of the adapter's find that returned, with or without an item. Concurrent misses of one
+  /// key share one.
   std::uint64_t loads = 0;
-  /// find calls that threw or returned an item with another key.
+  /// Calls of find that threw, or returned an item with another key.
   std::uint64_t load_failures = 0;
   /// Values accepted: put, try_put, and every update or compute that changed its item.
   std::uint64_t puts = 0;
@@ -74,7 +76,7 @@ struct CacheStats {
   std::uint64_t flushed_items = 0;
   /// Erases committed to the store.
   std::uint64_t flushed_erases = 0;
-  /// Entries whose attempt failed, once for each attempt.
+  /// Entries that a failed attempt did not save, once for each attempt.
   std::uint64_t failed_items = 0;
   /// Transactions begun or tried to begin.
   std::uint64_t transactions = 0;
@@ -97,12 +99,12 @@ struct CacheStats {
   std::size_t dirty = 0;
   /// Of those, how many are in the batch under way.
   std::size_t in_flight = 0;
-  /// Entries the store rejects.
+  /// Entries the store rejects; they wait for retry_parked, discard_parked or a new write.
   std::size_t parked = 0;
   /// How long ago the oldest dirty entry was first written; accurate to one flush interval.
   std::chrono::nanoseconds oldest_dirty_age{0};
 
-  /// Durations of flush passes that had something to write.
+  /// How long flush passes took that had something to write.
   DurationHistogram flush_duration;
 };
 

@@ -18,6 +18,7 @@ namespace lazywriter {
 struct NamedCacheStats {
   /// What tells this cache from the others of the program; any text.
   std::string name;
+  /// What LazyWriterCache::stats() returned.
   CacheStats stats;
 };
 
@@ -248,9 +249,8 @@ inline void append_text_line(std::string& text, std::string_view name, std::stri
 }
 
 /// Returns: the snapshots of several caches in the Prometheus text exposition format, version
-/// 0.0.4; a name that is not empty becomes the label `cache`. Metrics are named `lazywriter_*`:
-/// counters end in
-/// `_total`, times are in seconds, flush_duration is a histogram.
+/// 0.0.4. A name that is not empty becomes the label `cache`. Every metric begins with
+/// `lazywriter_`; counters end in `_total`, times are in seconds, flush_duration is a histogram.
 /// Throws: std::bad_alloc. Complexity: linear in the number of caches. Does not block.
 [[nodiscard]] inline std::string to_prometheus(std::span<const NamedCacheStats> caches) {
   std::string text;

@@ -10,6 +10,7 @@ namespace lazywriter {
 /// A write reached a cache that is closed. Nothing was changed; the value is still the caller's.
 class CacheClosed : public std::logic_error {
  public:
+  /// Throws: std::bad_alloc.
   CacheClosed() : std::logic_error("lazywriter: the cache is closed, it accepts no more writes") {}
 };
 
@@ -18,6 +19,7 @@ class CacheClosed : public std::logic_error {
 /// changed.
 class CacheFull : public std::runtime_error {
  public:
+  /// Throws: std::bad_alloc.
   CacheFull()
       : std::runtime_error("lazywriter: max_dirty unsaved entries are waiting for the store") {}
 };
@@ -35,6 +37,7 @@ class ReentrantUse : public std::logic_error {
 /// nothing was changed; after update the item is parked under the key that was asked for.
 class KeyChanged : public std::logic_error {
  public:
+  /// Throws: std::bad_alloc.
   KeyChanged() : std::logic_error("lazywriter: the function changed the key of the item") {}
 };
 

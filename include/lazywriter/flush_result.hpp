@@ -26,13 +26,15 @@ struct FlushResult {
   /// The last error of the store during the call; empty when there was none.
   std::string error;
 
-  /// Returns: whether everything that was written before the call is in the store.
+  /// Returns: whether everything that was written before the call is in the store. Never throws or
+  /// blocks; constant time.
   [[nodiscard]] bool ok() const noexcept { return pending == 0 && parked == 0; }
 };
 
 /// A write that is not known to be in the store.
 template <CacheItem Item>
 struct UnsavedItem {
+  /// The key that was written or erased.
   key_type_t<Item> key;
   /// The value to be saved; nullopt: the key was erased.
   std::optional<Item> item;
@@ -47,8 +49,7 @@ template <CacheItem Item>
 struct CloseResult {
   /// The verdict of the last flush.
   FlushResult flush;
-  /// Everything not known to be saved: dirty, parked and erased. Handing it back is the cache's
-  /// last duty.
+  /// Everything not known to be in the store: dirty and parked items, and erases.
   std::vector<UnsavedItem<Item>> unsaved;
 };
 

@@ -101,15 +101,22 @@ namespace lazywriter {
 /// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
 /// members may be called from any thread; destroy it after every other call has returned.
 ///
-/// Unless said otherwise a member takes constant time on average, never waits for the store, and
-/// throws only what the item's own functions throw and ReentrantUse, the latter when a function
-/// that the cache is running under a lock calls it. Where key_type is std::string, keys are passed
-/// as std::string_view.
+/// Unless its comment says otherwise, a member
+///
+/// - takes constant time on average;
+/// - never waits for the store: it blocks only for other threads that hold the lock of the shard;
+/// - throws only std::bad_alloc, what the item's own functions throw, and ReentrantUse when it is
+///   called by a function that the cache is running under a lock.
+///
+/// Where key_type is std::string, keys are passed as std::string_view.
 template <class Item, class ReaderWriter>
 class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
  public:
+  /// The item.
   using item_type = Item;
+  /// The type of its key.
   using key_type = key_type_t<Item>;
+  /// The adapter.
   using reader_writer_type = ReaderWriter;
   /// How keys are passed: std::string_view for strings, else const key_type&.
   using key_view = detail::KeyView<key_type>;
@@ -126,7 +133,8 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   LazyWriterCache(const LazyWriterCache&) = delete;
   LazyWriterCache& operator=(const LazyWriterCache&) = delete;
 
-  // ---------------------------------------------------------------- reading
+  /// @name Reading
+  /// @{
 
   /// Returns: a copy of the item, nullopt if there is none. Throws: on a miss, what the adapter's
   /// find throws, and StoreContractError. Blocks: on a miss, for one find (its own or another
@@ -165,119 +173,135 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   template <class F>
   void for_each(F&& f) const;
 
-  // ---------------------------------------------------------------- writing
-  // All of these throw CacheClosed after close(), and CacheFull when max_dirty slots are taken and
-  // none comes free within backpressure_timeout; only for such a slot do they wait. When they
-  // throw, nothing changed, but for what is said of update.
+  /// @}
+  /// @name Writing
+  /// All of these throw CacheClosed after close(). A write to a key that has nothing unsaved needs
+  /// one of max_dirty slots: when all are taken it waits, and throws CacheFull if none comes free
+  /// within backpressure_timeout. When they throw, nothing changed, but for what is said of update.
+  /// @{
 
-  /// Effect: inserts or overwrites; the item is dirty. It keeps the key data of the item it
-  /// replaces
-  /// (`item.copy_key_data_from(resident)`). What it replaced is left in `item`.
+  /// Effect: inserts or overwrites, and marks the item dirty. Key data of the item it replaces is
+  /// kept (`item.copy_key_data_from(resident)`). The replaced item is left in `item`. Throws:
+  /// CacheClosed, CacheFull. Blocks: for a slot.
   void put(Item&& item) { store(item, true); }
+  /// Effect: as put, of a copy.
   void put(const Item& item) { put(Item(item)); }
 
-  /// Effect: as put. Returns: false instead of waiting for a slot or throwing CacheFull; then
-  /// `item` is untouched.
+  /// Effect: as put. Returns: false, instead of waiting for a slot or throwing CacheFull; then
+  /// `item` is untouched. Throws: CacheClosed.
   bool try_put(Item&& item) { return store(item, false); }
 
-  /// Effect: calls f(Item&) on the item in place, loading it on a miss, atomically for this key and
-  /// under the lock of one shard (see visit); the item is dirty then. f returns void, or bool:
-  /// false promises that it changed nothing. Returns: false if there is no item. Throws: as get;
-  /// what f throws, and then the item keeps whatever f did and is dirty; KeyChanged, and then the
-  /// item is parked under the key that was asked for. Blocks: on a miss, and for a slot.
+  /// Effect: calls f(Item&) on the item in place and marks it dirty; loads it first on a miss.
+  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool: false
+  /// promises that it changed nothing. Returns: false if there is no item. Throws: as get; what f
+  /// throws, and then the item keeps whatever f did and is dirty; KeyChanged, and then the item is
+  /// parked under the key that was asked for. Blocks: on a miss, and for a slot.
   template <class F>
   bool update(key_view key, F&& f);
 
-  /// Effect: calls f(std::optional<Item>&) on a copy of the item (nullopt if there is none),
-  /// loading it on a miss, and stores what f made of it: a new item, a changed one, or none (an
-  /// erase). Atomic for this key, all or nothing, under the lock of one shard (see visit). f
-  /// returns void, or bool: false promises that it changed nothing. Returns: whether the item
-  /// exists afterwards. Throws: as get; what f throws; KeyChanged; std::logic_error if an existing
-  /// item is emptied and the adapter cannot erase. Blocks: on a miss, and for a slot.
+  /// Effect: calls f(std::optional<Item>&) on a copy of the item (nullopt if there is none; loaded
+  /// first on a miss), and keeps what f made of it: a new item, a changed one, or none, which is an
+  /// erase. Atomic for this key, all or nothing, under the lock of one shard (see visit). f returns
+  /// void, or bool: false promises that it changed nothing. Returns: whether the item exists
+  /// afterwards. Throws: as get; what f throws; KeyChanged; std::logic_error if f empties an
+  /// existing item and the adapter cannot erase. Blocks: on a miss, and for a slot.
   template <class F>
   bool compute(key_view key, F&& f);
 
   /// Effect: the item is gone for readers now, and deleted from the store by the next flush,
-  /// whether or not it is in memory. Needs an adapter that is an Eraser or a BatchEraser.
+  /// whether or not it is in memory. Compiles only with an adapter that is an Eraser or a
+  /// BatchEraser. Throws: CacheClosed, CacheFull. Blocks: for a slot.
   void erase(key_view key);
 
-  /// Effect: takes in rows just read from the store and not written since, as clean items; one that
-  /// is resident, or erased, stays as it is. Returns: how many went in. Complexity: linear. Throws:
-  /// when it throws, the rows before stay in.
+  /// Effect: takes in rows just read from the store and not written since, as clean items. A key
+  /// that is in memory, or erased, stays as it is. Returns: how many went in. Throws: CacheClosed,
+  /// and what the range throws; the rows before stay in. Complexity: linear.
   template <std::ranges::input_range Range>
   std::size_t preload(Range&& rows);
 
-  // ---------------------------------------------------------------- persistence
-  // flush, prune and close throw ReentrantUse when they are called from within an adapter call.
+  /// @}
+  /// @name Persistence
+  /// flush, invalidate_all, prune and close throw ReentrantUse when an adapter call of this cache
+  /// calls them.
+  /// @{
 
-  /// Effect: one pass now over everything that is dirty now, ignoring any backoff, after the pass
-  /// under way. Returns: the verdict on everything written before the call. Blocks: for the store.
+  /// Effect: waits for the flush under way, if any; then one pass over everything that is dirty,
+  /// without regard to any backoff. Returns: the verdict on everything written before the call; an
+  /// error of the store is in it, not thrown. Blocks: for the store. Complexity: linear in what is
+  /// dirty.
   FlushResult flush();
 
-  /// Effect: passes until everything written before the call is committed or parked, or `timeout`
-  /// is over (a call of the adapter that is under way then is waited for). Returns, blocks: as
-  /// flush().
+  /// Effect: as flush(), pass after pass, until everything written before the call is committed or
+  /// parked, or `timeout` is over. An adapter call that is under way then is waited for. Returns
+  /// and blocks: as flush().
   FlushResult flush(std::chrono::milliseconds timeout);
 
-  /// Effect: evicts clean items until no more than capacity are left; does not wait for the store.
-  /// Returns: how many it evicted. Complexity: linear in what is examined.
+  /// Effect: evicts clean items until no more than `capacity` items are left, and those that are
+  /// unsaved. Returns: how many it evicted. Complexity: linear in the entries it looks at.
   std::size_t prune();
 
-  /// Effect: forgets a clean copy, so that the next read asks the store. Returns: true, also if
-  /// there is no copy; false if it is unsaved, and then nothing happens.
+  /// Effect: forgets the copy of a saved item, so that the next read asks the store. Returns: true,
+  /// also if there is no copy; false if something of the key is unsaved, and then nothing happens.
   bool invalidate(key_view key);
 
-  /// Effect: flush(), then forgets everything that is clean. Blocks: for the store. Complexity:
-  /// linear.
+  /// Effect: flush(), then forgets everything that is clean. Returns: what flush() did. Blocks: for
+  /// the store. Complexity: linear.
   FlushResult invalidate_all();
 
-  /// Effect: deliberately gives up what is unsaved: dirty entries count as saved from now on
-  /// (values stay, clean; erased keys are forgotten). Parked ones are left alone. Returns: how
-  /// many. Complexity: linear.
+  /// Effect: gives up, on purpose, what is unsaved: dirty items count as saved from now on and stay
+  /// readable, unsaved erases are forgotten. Parked entries are left alone. Returns: how many were
+  /// given up. Complexity: linear.
   std::size_t discard_dirty();
 
-  /// Returns: what the store rejects, with the reason. Complexity: linear.
+  /// Returns: copies of what the store rejects, with the reason. Complexity: linear.
   std::vector<UnsavedItem<Item>> parked() const;
 
-  /// Effect: parked entries are dirty again and tried by the next flush (but those that KeyChanged
-  /// parked: they would be saved under another key). Returns: how many. Complexity: linear.
+  /// Effect: parked entries are dirty again, and the next flush tries them. Those that KeyChanged
+  /// parked stay: they would be saved under another key. Returns: how many are dirty again.
+  /// Complexity: linear.
   std::size_t retry_parked();
 
-  /// Effect: forgets a parked value or erase: the next read asks the store. Returns: false if the
-  /// key is not parked (or, after KeyChanged, an older value of it is on its way to the store now).
+  /// Effect: forgets a parked item or erase, so that the next read asks the store. Returns: false
+  /// if the key is not parked, or, after KeyChanged, while an older value of it is being saved.
   bool discard_parked(key_view key);
 
-  /// Effect: refuses writes from now on, flushes (if flush_on_close) until all is saved or the time
-  /// is over, and joins both loops. Reads answer from memory afterwards. Returns: everything not
-  /// known to be saved; later calls return the first result. Throws: std::bad_alloc, or what
-  /// copying an item throws, if the unsaved cannot be listed; then it can be called again. Blocks:
-  /// for `timeout` (close_timeout), and the time to connect; with an adapter that is not
-  /// Interruptible, for the call that is under way then.
+  /// Effect: close(config().close_timeout).
   CloseResult<Item> close() { return close(core_.config().close_timeout); }
+  /// Effect: refuses writes from now on, flushes (if flush_on_close) until all is saved or the time
+  /// is over, and ends both loops. Afterwards reads answer from memory alone. Returns: everything
+  /// not known to be saved; later calls return the first result. Throws: std::bad_alloc, or what
+  /// copying an item throws, if the unsaved cannot be listed; then it can be called again. Blocks:
+  /// for `timeout` at most, and the time to connect if the adapter is connecting; with an adapter
+  /// that is not Interruptible, for the one call under way. Complexity: linear in what is unsaved.
   CloseResult<Item> close(std::chrono::milliseconds timeout) {
     core_.refuse_callbacks();
     return closing_.close(*this, timeout);
   }
 
-  // ---------------------------------------------------------------- looking
+  /// @}
+  /// @name Looking
+  /// Complexity: linear in the number of shards, but for config and reader_writer.
+  /// @{
 
-  /// Returns: the items in memory that readers can see. Complexity: linear in the shards, like the
-  /// next four.
+  /// Returns: how many items in memory readers can see.
   std::size_t size() const;
-  /// Returns: dirty and in-flight entries, tombstones among them; parked ones are counted apart.
+  /// Returns: how many writes and erases are unsaved, also those being saved now; parked ones are
+  /// counted apart.
   std::size_t dirty_count() const;
   /// Returns: whether dirty_count() is not 0.
   bool is_dirty() const { return dirty_count() != 0; }
-  /// Returns: how long ago the oldest dirty entry was written, 0 if there is none; accurate to one
-  /// flush interval.
+  /// Returns: how long ago the oldest dirty entry was first written, in nanoseconds; 0 if there is
+  /// none. Accurate to one flush interval.
   std::chrono::nanoseconds oldest_dirty_age() const;
   /// Returns: a snapshot of counters and gauges.
   CacheStats stats() const;
-  /// Returns: the settings, as given.
+  /// Returns: the settings, as given. Never throws.
   const CacheConfig& config() const noexcept { return core_.config(); }
-  /// Returns: the adapter; it is for the caller to know which of its members other threads may use
-  /// now.
+  /// Returns: the adapter. The cache goes on using it: call only what may run beside begin_tx, find
+  /// and the others. Never throws.
   ReaderWriter& reader_writer() noexcept { return core_.gate().adapter(); }
+
+  /// @}
 
  private:
   using Core = detail::CacheCore<Item, ReaderWriter>;

@@ -39,12 +39,15 @@ namespace lazywriter {
 template <CacheItem Item>
 class MemoryReaderWriter {
  public:
+  /// The item.
   using item_type = Item;
+  /// The type of its key.
   using key_type = key_type_t<Item>;
 
   /// The changes of one transaction. Destroying it uncommitted drops them.
   class transaction_type {
    public:
+    /// An empty transaction.
     transaction_type() = default;
 
    private:
@@ -53,7 +56,8 @@ class MemoryReaderWriter {
     std::unordered_map<key_type, std::optional<Item>, key_hash<key_type>> changes_;
   };
 
-  // --- what the cache calls
+  /// @name What the cache calls
+  /// @{
 
   /// Returns: a copy of the row, or nullopt. Throws and blocks: as scripted. Complexity: constant.
   std::optional<Item> find(const key_type& key) {
@@ -135,23 +139,28 @@ class MemoryReaderWriter {
     return is_rejection ? WriteFailure::rejected : WriteFailure::transient;
   }
 
-  /// Effect: ends a hanging begin_tx, save, erase or commit_tx with StoreDown, and every later one,
-  /// until recover(). Does not throw.
+  /// Effect: a hanging begin_tx, save, erase or commit_tx, and every later one, throws StoreDown,
+  /// until recover(). Never throws.
   void interrupt() noexcept { state_->script.interrupt(); }
 
-  /// Effect: keeps the text for infos() and warnings(). Throws and blocks: as scripted.
+  /// Effect: keeps the text for infos(). Throws and blocks: as scripted.
   void info(std::string_view text) { log(StoreCall::info, state_->infos, text); }
+  /// Effect: keeps the text for warnings(). Throws and blocks: as scripted.
   void warn(std::string_view text) { log(StoreCall::warn, state_->warnings, text); }
 
-  // --- what a test scripts
+  /// @}
+  /// @name What a test scripts
+  /// Constant time, but for the room that a script needs.
+  /// @{
 
-  /// Effect: the next `times` calls of this kind fail so, those that are scripted already first.
+  /// Effect: the next `times` calls of this kind fail as `fault` says, after those that earlier
+  /// calls of fail_next ask for.
   void fail_next(StoreCall call, std::size_t times = 1, StoreFault fault = StoreFault::transient,
                  FaultTime when = FaultTime::before_effect) {
     state_->script.fail_next(call, times, fault, when);
   }
 
-  /// Effect: every call of this kind fails so, until recover().
+  /// Effect: every call of this kind fails as `fault` says, until recover().
   void fail_always(StoreCall call, StoreFault fault = StoreFault::transient,
                    FaultTime when = FaultTime::before_effect) {
     fail_next(call, std::numeric_limits<std::size_t>::max(), fault, when);
@@ -168,10 +177,10 @@ class MemoryReaderWriter {
   /// reject() named stay rejected.
   void recover() { state_->script.recover(); }
 
-  /// Effect: until accept(), no transaction with this key gets past the call `at`: save, erase
-  /// (each for rows of that sort alone) or commit_tx. It throws StoreRejected with `message`; with
-  /// `as` = StoreFault::transient StoreDown, which is a store that stumbles over an item without
-  /// saying so.
+  /// Effect: until accept(), a transaction with this key fails in the call `at`: in save when the
+  /// key is to be saved, in erase when it is to be erased, in commit_tx in both cases. It throws
+  /// StoreRejected with `message`. With `as` = StoreFault::transient it throws StoreDown instead:
+  /// a store that stumbles over an item without saying which.
   void reject(const key_type& key, std::string message = "rejected by the store",
               StoreCall at = StoreCall::save, StoreFault as = StoreFault::rejected) {
     const std::lock_guard lock(state_->mutex);
@@ -204,7 +213,9 @@ class MemoryReaderWriter {
     state_->on_commit = std::move(f);
   }
 
-  // --- what a test looks at
+  /// @}
+  /// @name What a test looks at
+  /// @{
 
   /// Effect: writes a row past the cache, in place of one with that key. Not counted, does not
   /// fail.
@@ -251,15 +262,17 @@ class MemoryReaderWriter {
   /// Returns: whether the cache has interrupted the store, and nobody called recover() since.
   [[nodiscard]] bool interrupted() const { return state_->script.interrupted(); }
 
-  /// Returns: what the cache logged, oldest first.
+  /// Returns: what the cache told info(), oldest first. Complexity: linear.
   [[nodiscard]] std::vector<std::string> infos() const {
     const std::lock_guard lock(state_->mutex);
     return state_->infos;
   }
+  /// Returns: what the cache told warn(), oldest first. Complexity: linear.
   [[nodiscard]] std::vector<std::string> warnings() const {
     const std::lock_guard lock(state_->mutex);
     return state_->warnings;
   }
+  /// @}
 
  private:
   struct Rejection {

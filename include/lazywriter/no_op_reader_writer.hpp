@@ -15,24 +15,30 @@ namespace lazywriter {
 template <CacheItem Item>
 class NoOpReaderWriter {
  public:
+  /// The item.
   using item_type = Item;
+  /// The type of its key.
   using key_type = key_type_t<Item>;
+  /// Holds nothing.
   struct transaction_type {};
 
   /// Returns: always nullopt.
   std::optional<Item> find(const key_type&) const noexcept { return std::nullopt; }
   /// Returns: a transaction that does nothing.
   transaction_type begin_tx() const noexcept { return {}; }
-  /// Effect: none; the items count as saved.
+  /// Effect: none; the item counts as saved.
   void save(Item&, transaction_type&) const noexcept {}
+  /// Effect: none; the items count as saved.
   void save_batch(std::span<Item>, transaction_type&) const noexcept {}
-  /// Effect: none; the keys count as erased.
+  /// Effect: none; the key counts as erased.
   void erase(const key_type&, transaction_type&) const noexcept {}
+  /// Effect: none; the keys count as erased.
   void erase_batch(std::span<const key_type>, transaction_type&) const noexcept {}
-  /// Effect: none.
+  /// Effect: none; the transaction counts as committed.
   void commit_tx(transaction_type&) const noexcept {}
   /// Effect: none; the text is dropped.
   void info(std::string_view) const noexcept {}
+  /// Effect: none; the text is dropped.
   void warn(std::string_view) const noexcept {}
 };
 

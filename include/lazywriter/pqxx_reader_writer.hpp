@@ -50,8 +50,11 @@ namespace lazywriter {
 template <class Item, class... Columns>
 class PqxxReaderWriter {
  public:
+  /// The item.
   using item_type = Item;
+  /// The type of its key.
   using key_type = key_type_t<Item>;
+  /// Destroying one that was not committed rolls it back.
   using transaction_type = pg::PqxxTransaction;
 
   /// Effect: with options.verify_schema connects, and compares the table with the mapping; without
@@ -86,12 +89,12 @@ class PqxxReaderWriter {
   }
 
   /// Returns: a new transaction. First settles a commit in doubt, and replaces a broken connection.
-  /// Throws: pg::ConnectionLost, pg::CommitInDoubt, what libpqxx throws. Blocks: one round trip,
-  /// more when it has to connect.
+  /// Throws: pg::ConnectionLost, pg::CommitInDoubt, what libpqxx throws. Blocks: for one round
+  /// trip, for more when it has to connect.
   transaction_type begin_tx() { return state_->writer.begin(); }
 
   /// Effect: inserts or updates the row of `item`, and fills in its generated and refreshed
-  /// members. Throws: pg::RejectedValue, pg::UnreadableValue, what libpqxx throws. Blocks: one
+  /// members. Throws: pg::RejectedValue, pg::UnreadableValue, what libpqxx throws. Blocks: for one
   /// round trip.
   void save(Item& item, transaction_type& transaction) {
     save_batch(std::span<Item>{&item, 1}, transaction);
@@ -115,14 +118,15 @@ class PqxxReaderWriter {
     });
   }
 
-  /// Effect: deletes the row of this key; none is no error. Throws: as save. Blocks: one round
-  /// trip.
+  /// Effect: deletes the row of this key; that there is none is no error. Throws: as save. Blocks:
+  /// for one round trip.
   void erase(const key_type& key, transaction_type& transaction) {
     erase_batch(std::span<const key_type>{&key, 1}, transaction);
   }
 
   /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key that cannot
-  /// be stored has no row, and counts as deleted. Throws and blocks: as save.
+  /// be stored has no row, and counts as deleted. Throws and blocks: as save. Complexity: linear in
+  /// the size of the batch.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
     state_->writer.within(transaction, [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
@@ -147,25 +151,25 @@ class PqxxReaderWriter {
 
   /// Effect: commits. Returns only when the server has confirmed that the transaction is committed.
   /// Throws: pg::CommitInDoubt, pg::RolledBack (also when a step of the transaction had thrown),
-  /// what libpqxx throws (a deferred constraint, for one). Blocks: one round trip.
+  /// what libpqxx throws (a deferred constraint, for one). Blocks: for one round trip.
   void commit_tx(transaction_type& transaction) { state_->writer.commit(transaction); }
 
-  /// Returns: whether trying again can help. Never blocks.
+  /// Returns: transient if trying the same again can help, rejected if not. Never throws or blocks.
   WriteFailure classify(const std::exception& error) const {
     return pg::detail::classify_error(error);
   }
 
-  /// Effect: for good, the call between begin_tx and commit_tx that is under way, and every later
-  /// one, throws soon. find is not touched. Never waits for the server; only an attempt to connect
-  /// is not cut short.
+  /// Effect: the call from begin_tx to commit_tx that is under way, and every later one, throws
+  /// soon; there is no way back. find is not touched, and an attempt to connect is not cut short.
+  /// Never throws, and never waits for the server.
   void interrupt() noexcept { state_->environment.watchdog.interrupt(); }
 
-  /// Effect: passes the message to options.info.
+  /// Effect: passes the message to options.info. Throws and blocks: as that function.
   void info(std::string_view message) const {
     if (state_->environment.options.info) state_->environment.options.info(message);
   }
 
-  /// Effect: passes the message to options.warn.
+  /// Effect: passes the message to options.warn. Throws and blocks: as that function.
   void warn(std::string_view message) const {
     if (state_->environment.options.warn) state_->environment.options.warn(message);
   }

@@ -37,22 +37,21 @@ enum class StoreFault : std::uint8_t {
   rejected,
   /// Throws an int: nothing that derives from std::exception.
   unknown,
-  /// Does not return until recover(), or until interrupt() for the calls that it reaches; then it
-  /// throws
-  /// StoreDown in the second case and goes on in the first.
+  /// Does not return until recover(), and then goes on; or until interrupt(), for the calls that it
+  /// reaches, and then throws StoreDown.
   hang,
 };
 
 /// Whether a scripted failure comes before the call did anything or after it did everything.
 enum class FaultTime : std::uint8_t { before_effect, after_effect };
 
-/// The store cannot do it now.
+/// A scripted failure: the store cannot do it now.
 class StoreDown : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// The store will not take this item.
+/// A scripted failure: the store will not take this item.
 class StoreRejected : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

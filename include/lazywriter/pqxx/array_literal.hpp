@@ -10,7 +10,7 @@ namespace lazywriter::pg {
 
 /// Builds a one-dimensional array literal such as {"a","b\"c",NULL}. Every element is quoted, so
 /// that commas, braces, blanks, the empty text and the word NULL are plain data. The caller keeps
-/// NUL bytes out: libpq would cut the text there.
+/// NUL bytes out: libpq would cut the text there. Throws nothing but std::bad_alloc, never blocks.
 class ArrayLiteral {
  public:
   /// Effect: adds an element. Complexity: linear in its length.
@@ -29,16 +29,16 @@ class ArrayLiteral {
     text_.push_back('"');
   }
 
-  /// Effect: adds a NULL element.
+  /// Effect: adds a NULL element. Complexity: constant.
   void append_null() {
     separate();
     text_.append("NULL");
   }
 
-  /// Returns: the length of the finished text, in bytes.
+  /// Returns: the length of the finished text, in bytes. Complexity: constant.
   std::size_t size() const { return text_.empty() ? 2 : text_.size() + 1; }
 
-  /// Returns: the finished text. Effect: empty again afterwards.
+  /// Returns: the finished text. Effect: empty again afterwards. Complexity: constant.
   std::string take() {
     if (text_.empty()) text_.push_back('{');
     text_.push_back('}');

@@ -19,25 +19,25 @@
 
 namespace lazywriter::pg {
 
-/// The text form of a C++ type. Specialise it to store a type of your own:
+/// The text form of a C++ type. There is one for bool, integers, float, double, std::string, time
+/// points of std::chrono::system_clock, std::vector<std::byte>, and std::optional of all these.
+/// Specialise it to store a type of your own:
 ///
 ///     template <>
 ///     struct lazywriter::pg::codec<Colour> {
 ///       static constexpr std::string_view sql_type = "text";
-///       static void encode(Colour value, std::string& out);    // appends the text
-///       static Colour decode(std::string_view text);           // throws when it does not know the
-///       text
+///       static void encode(Colour value, std::string& out);  // appends the text
+///       static Colour decode(std::string_view text);         // throws when it does not know it
 ///     };
 ///
-/// - `sql_type`: the PostgreSQL type this is sent as, unless the mapping names another one;
-/// - `encode` appends the text form to `out`; it may throw, and then the item counts as rejected;
-/// - `decode` reads the text form that the server sends (settings: ISO dates, UTC, hex bytea); it
-/// throws
-///   any std::exception when the text does not fit;
-/// - optional, both or none, for a type with a value that stands for SQL's NULL:
+/// - `sql_type` is the PostgreSQL type this is sent as, unless the mapping names another one.
+/// - `encode` appends the text form to `out`. It may throw; then the item counts as rejected.
+/// - `decode` reads the text form that the server sends (dates are ISO, times UTC, bytea hex). It
+///   throws any std::exception when the text does not fit.
+/// - For a type with a value that stands for SQL's NULL there are two more, both or none:
 ///   `static bool is_null(const T&)` and `static T null()`.
 ///
-/// Every function may be called from several threads at once.
+/// Every function may be called from several threads at once, and must not block.
 template <class T>
 struct codec;
 
@@ -104,6 +104,7 @@ constexpr std::string_view integer_sql_type() {
 
 }  // namespace detail
 
+/// A bool as boolean.
 template <>
 struct codec<bool> {
   static constexpr std::string_view sql_type = "boolean";
@@ -115,6 +116,7 @@ struct codec<bool> {
   }
 };
 
+/// An integer as the narrowest of smallint, integer, bigint and numeric that holds every value.
 template <detail::StoredInteger T>
 struct codec<T> {
   static constexpr std::string_view sql_type = detail::integer_sql_type<T>();
@@ -122,6 +124,7 @@ struct codec<T> {
   static T decode(std::string_view text) { return detail::parse_number<T>(text); }
 };
 
+/// A float as real, a double as double precision: the shortest text that reads back as the same.
 template <detail::StoredFloat T>
 struct codec<T> {
   static constexpr std::string_view sql_type =

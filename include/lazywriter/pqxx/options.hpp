@@ -47,11 +47,12 @@ struct PqxxOptions {
   /// Whether statements are prepared once a connection. false for poolers in transaction mode: then
   /// the session's settings travel with every BEGIN.
   bool prepared = true;
-  /// Where `info` and `warn` go; called from any thread. An empty function drops the message.
+  /// Where the log's news goes; called from any thread. An empty function drops the message.
   /// Default: one line on standard error.
   std::function<void(std::string_view)> info = [](std::string_view message) {
     pg::detail::write_to_standard_error("info", message);
   };
+  /// Where the log's warnings go; as info.
   std::function<void(std::string_view)> warn = [](std::string_view message) {
     pg::detail::write_to_standard_error("warning", message);
   };

@@ -27,12 +27,18 @@ enum class ColumnRole {
 /// One member and its column. Made by key(), column(), generated() and refreshed().
 template <ColumnRole Role, class Class, class Member>
 struct Column {
+  /// The class that has the member.
   using class_type = Class;
+  /// The type of the member.
   using member_type = Member;
+  /// What the column is for.
   static constexpr ColumnRole role = Role;
 
+  /// The member.
   Member Class::*member;
+  /// The column's name, as it stands in the catalogue.
   std::string_view name;
+  /// The PostgreSQL type that the values are sent as.
   std::string_view sql_type;
 };
 
@@ -182,9 +188,12 @@ constexpr bool check_mapping() {
 /// A table and how an item lies in it. Made by table().
 template <class Item, detail::IsColumn... Columns>
 struct Table {
+  /// The item.
   using item_type = Item;
 
+  /// The table's name, perhaps with its schema.
   std::string_view name;
+  /// The columns, in the order of the mapping.
   std::tuple<Columns...> columns;
 };
 

@@ -22,7 +22,9 @@ class Writer;
 /// back (that may block like any statement, and never throws). It must not outlive its adapter.
 class PqxxTransaction {
  public:
+  /// The other one is empty afterwards.
   PqxxTransaction(PqxxTransaction&&) noexcept = default;
+  /// Rolls back what this one holds; the other one is empty afterwards.
   PqxxTransaction& operator=(PqxxTransaction&& other) noexcept {
     if (this != &other) {
       roll_back();
@@ -33,6 +35,7 @@ class PqxxTransaction {
     }
     return *this;
   }
+  /// Rolls back what was not committed. Never throws. Blocks: for one round trip at most.
   ~PqxxTransaction() { roll_back(); }
 
  private:
