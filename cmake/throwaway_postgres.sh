@@ -214,7 +214,7 @@ start() {
   pid=$!
   for _ in $(seq 1200); do
     sleep 0.05
-    if [[ $(sed -n 8p "$pgdata/postmaster.pid" 2>/dev/null) == ready* ]]; then
+    if [[ $(sed -n 8p "$pgdata/postmaster.pid" 2>/dev/null) =~ ^(ready|standby) ]]; then
       sed -n 7p "$pgdata/postmaster.pid" >"$directory/shared_memory"
       return 0
     fi

@@ -86,9 +86,9 @@ class Notes : public Database {
   /// Options whose times are short, for tests in which something hangs.
   lazywriter::PqxxOptions impatient() {
     lazywriter::PqxxOptions chosen = options();
-    chosen.lock_timeout = std::chrono::milliseconds{100};
-    chosen.statement_timeout = std::chrono::milliseconds{300};
-    chosen.watchdog = std::chrono::milliseconds{600};
+    chosen.lock_timeout = std::chrono::milliseconds{200};
+    chosen.statement_timeout = std::chrono::milliseconds{1'000};
+    chosen.watchdog = std::chrono::milliseconds{1'500};
     return chosen;
   }
 

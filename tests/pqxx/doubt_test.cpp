@@ -1,0 +1,327 @@
+// A COMMIT whose answer does not come: the newest write wins, and an erased row stays erased.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <lazywriter/lazy_writer_cache.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "commit_proxy.hpp"
+#include "notes.hpp"
+
+namespace {
+
+namespace pg = lazywriter::pg;
+using namespace std::chrono_literals;
+using pgtest::AtCommit;
+using pgtest::message_of;
+using pgtest::Note;
+using pgtest::notes;
+using pgtest::NoteStore;
+using testing::HasSubstr;
+
+class Doubt : public pgtest::Notes {
+ protected:
+  void SetUp() override {
+    Notes::SetUp();
+    pgtest::Admin server = admin();
+    proxy_ = std::make_unique<pgtest::CommitProxy>(
+        server.value("SHOW unix_socket_directories"),
+        static_cast<std::uint16_t>(std::stoi(server.value("SHOW port"))));
+  }
+
+  pgtest::CommitProxy& proxy() { return *proxy_; }
+
+  /// A store whose connections pass the proxy.
+  NoteStore make_store(lazywriter::PqxxOptions chosen) {
+    return NoteStore{notes,
+                     "postgresql://postgres@127.0.0.1:" + std::to_string(proxy_->port()) +
+                         "/postgres?sslmode=disable&application_name=doubtful&options="
+                         "-csearch_path%3D" +
+                         schema(),
+                     std::move(chosen)};
+  }
+
+  /// Saves a note in a transaction whose commit is in doubt afterwards.
+  static void save_in_doubt(NoteStore& store, Note note) {
+    auto transaction = store.begin_tx();
+    store.save(note, transaction);
+    EXPECT_THAT(message_of<pg::CommitInDoubt>([&] { store.commit_tx(transaction); }),
+                HasSubstr("COMMIT was sent, its outcome is not known yet"));
+  }
+
+  static void erase(NoteStore& store, const std::string& name) {
+    auto transaction = store.begin_tx();
+    store.erase(name, transaction);
+    store.commit_tx(transaction);
+  }
+
+  /// The backend of the transaction under way, "nothing" without one.
+  std::string backend() const {
+    return value(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'doubtful' AND backend_xid IS "
+        "NOT NULL");
+  }
+
+  void wait_for_end_of(const std::string& process) const {
+    pgtest::Admin observer = admin();
+    pgtest::eventually("the backend has ended", [&] {
+      return observer.value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + process) == "0";
+    });
+  }
+
+ private:
+  std::unique_ptr<pgtest::CommitProxy> proxy_;
+};
+
+TEST_F(Doubt, ACommitThatNeverArrivedIsDoneAgain) {
+  NoteStore store = make_store(options());
+  proxy().at_commit(AtCommit::drop);
+  save_in_doubt(store, {"a", "old"});
+  EXPECT_EQ(rows(), "");
+  Note again{"a", "new"};
+  pgtest::save_one(store, again);
+  EXPECT_EQ(rows(), "a=new");
+}
+
+TEST_F(Doubt, ACommitWhoseAnswerWasLostHasHappened) {
+  NoteStore store = make_store(options());
+  proxy().at_commit(AtCommit::lose_answer);
+  save_in_doubt(store, {"a", "old"});
+  EXPECT_EQ(rows(), "a=old");
+  erase(store, "a");
+  EXPECT_EQ(rows(), "");
+}
+
+TEST_F(Doubt, ACommitStillUnderWayIsTerminatedAndNobodyElseIs) {
+  NoteStore store = make_store(options());
+  pgtest::Admin bystander = admin();  // the same user, in a transaction with an id
+  bystander.exec("BEGIN; INSERT INTO notes VALUES ('other', 'kept')");
+  std::string process;
+  proxy().at_commit(AtCommit::hold_and_cut, [&] { process = backend(); });
+  save_in_doubt(store, {"a", "old"});
+  EXPECT_EQ(backend(), process);  // alive, and ready to commit
+  erase(store, "a");
+  wait_for_end_of(process);
+  proxy().release();  // too late
+  bystander.exec("COMMIT");
+  EXPECT_EQ(rows(), "other=kept");
+}
+
+TEST_F(Doubt, IsSettledBeforeAnythingElseIsWritten) {
+  NoteStore store = make_store(impatient());
+  std::string process;
+  proxy().at_commit(AtCommit::hold_and_cut, [&] {
+    process = backend();
+    ::kill(std::stoi(process), SIGSTOP);
+  });
+  save_in_doubt(store, {"a", "old"});
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const std::string message = message_of<pg::CommitInDoubt>([&] { store.begin_tx(); });
+    EXPECT_THAT(message, HasSubstr("the backend of a commit in doubt does not end"));
+    EXPECT_EQ(store.classify(pg::CommitInDoubt{message}), lazywriter::WriteFailure::transient);
+  }
+  EXPECT_FALSE(store.find("a").has_value());  // lookups go on
+  ::kill(std::stoi(process), SIGCONT);
+  wait_for_end_of(process);
+  erase(store, "a");
+  proxy().release();
+  EXPECT_EQ(rows(), "");
+}
+
+TEST_F(Doubt, AStandbySettlesNothing) {
+  NoteStore store = make_store(options());
+  proxy().at_commit(AtCommit::lose_answer);
+  save_in_doubt(store, {"a", "old"});
+  const std::string signal = pgtest::environment("LAZYWRITER_PGDATA") + "/standby.signal";
+  exec("COPY (SELECT 1) TO '" + signal + "'");
+  pgtest::control_server("restart");
+  EXPECT_THAT(message_of<pg::CommitInDoubt>([&] { store.begin_tx(); }),
+              HasSubstr("this server is a standby"));
+  std::filesystem::remove(signal);
+  pgtest::control_server("restart");
+  erase(store, "a");
+  EXPECT_EQ(rows(), "");
+}
+
+TEST_F(Doubt, OfATransactionThatARestoredServerNeverSawIsOver) {
+  NoteStore store = make_store(options());
+  const std::string data = pgtest::environment("LAZYWRITER_PGDATA");
+  const std::string backup = data + ".backup";
+  pgtest::control_server("stop");
+  const std::string copy = "cp -a " + data + " " + backup;
+  ASSERT_EQ(std::system(copy.c_str()), 0);
+  pgtest::control_server("start");
+  for (int number = 0; number < 200; ++number)
+    exec("SELECT pg_current_xact_id()");
+  proxy().at_commit(AtCommit::lose_answer);
+  save_in_doubt(store, {"a", "old"});
+  pgtest::control_server("stop");
+  std::filesystem::remove_all(data);
+  std::filesystem::rename(backup, data);
+  pgtest::control_server("start");
+  EXPECT_EQ(rows(), "");
+  Note again{"a", "new"};
+  pgtest::save_one(store, again);
+  EXPECT_EQ(rows(), "a=new");
+}
+
+// --- the cache above it
+// -----------------------------------------------------------------------------
+
+enum class Fault { drop, lose_answer, hold, stop_backend };
+enum class Then { newer_put, erase };
+
+class DoubtUnderACache : public Doubt, public testing::WithParamInterface<std::tuple<Fault, Then>> {
+ protected:
+  /// Effect: the next COMMIT meets the fault. The backend it concerns is in process_ afterwards.
+  void arm(Fault fault) {
+    const auto note_backend = [this] { process_ = backend(); };
+    switch (fault) {
+      case Fault::drop:
+        return proxy().at_commit(AtCommit::drop, note_backend);
+      case Fault::lose_answer:
+        return proxy().at_commit(AtCommit::lose_answer, note_backend);
+      case Fault::hold:
+        return proxy().at_commit(AtCommit::hold_and_cut, note_backend);
+      case Fault::stop_backend:  // the COMMIT waits at its socket
+        return proxy().at_commit(AtCommit::pass, [this] {
+          process_ = backend();
+          ::kill(std::stoi(process_), SIGSTOP);
+        });
+    }
+  }
+
+  std::string process_;
+};
+
+TEST_P(DoubtUnderACache, TheNewestWriteWins) {
+  const auto [fault, then] = GetParam();
+  lazywriter::LazyWriterCache cache{make_store(impatient()), {.flush_interval = 0ms}};
+  arm(fault);
+  cache.put({"a", "old"});
+  const lazywriter::FlushResult first = cache.flush();
+  EXPECT_EQ(first.pending, 1U);
+  EXPECT_THAT(first.error, HasSubstr("COMMIT was sent"));
+
+  const std::string expected = then == Then::erase ? "" : "a=new";
+  if (then == Then::erase) {
+    cache.erase("a");
+  } else {
+    cache.put({"a", "new"});
+  }
+  if (fault == Fault::stop_backend) {
+    EXPECT_EQ(cache.flush().pending, 1U);  // tried, and rightly refused
+    ::kill(std::stoi(process_), SIGCONT);
+  }
+  EXPECT_TRUE(cache.flush(60s).ok());
+  EXPECT_EQ(rows(), expected);
+  proxy().release();
+  wait_for_end_of(process_);
+  EXPECT_EQ(rows(), expected);
+  EXPECT_EQ(cache.get("a").has_value(), then != Then::erase);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryFault, DoubtUnderACache,
+                         testing::Combine(testing::Values(Fault::drop, Fault::lose_answer,
+                                                          Fault::hold, Fault::stop_backend),
+                                          testing::Values(Then::newer_put, Then::erase)));
+
+TEST_F(Doubt, CloseHandsBackWhatIsInDoubt) {
+  lazywriter::LazyWriterCache cache{make_store(options()), {.flush_interval = 0ms}};
+  proxy().at_commit(AtCommit::hold);
+  cache.put({"a", "a"});
+  auto flushing = std::async(std::launch::async, [&cache] { return cache.flush(); });
+  proxy().wait_until_held();
+  const auto result = cache.close(100ms);  // the watchdog would take 35 seconds
+  ASSERT_EQ(result.unsaved.size(), 1U);
+  EXPECT_EQ(result.unsaved[0].key, "a");
+  ASSERT_TRUE(result.unsaved[0].item.has_value());
+  EXPECT_EQ(result.unsaved[0].item->text, "a");
+  EXPECT_FALSE(flushing.get().ok());
+}
+
+// --- descriptors
+// ------------------------------------------------------------------------------------
+
+/// Two connected sockets.
+class Sockets {
+ public:
+  Sockets() {
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()) != 0)
+      throw std::runtime_error("socketpair failed");
+  }
+  ~Sockets() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  Sockets(const Sockets&) = delete;
+  Sockets& operator=(const Sockets&) = delete;
+
+  int near() const { return ends_[0]; }
+
+  /// Effect: as if the near end had been closed, and its number given to `other`'s near end.
+  void lend_number_to(const Sockets& other) {
+    if (::dup2(other.near(), ends_[0]) != ends_[0]) throw std::runtime_error("dup2 failed");
+  }
+
+  /// Returns: whether what goes in through `descriptor` comes out at the far end.
+  bool connected_to(int descriptor) const {
+    char byte = 'x';
+    return ::send(descriptor, &byte, 1, MSG_NOSIGNAL) == 1 && ::recv(ends_[1], &byte, 1, 0) == 1;
+  }
+
+  /// Returns: whether the far end has seen the end of the connection.
+  bool ended() const {
+    char byte = 0;
+    return ::recv(ends_[1], &byte, 1, MSG_DONTWAIT) == 0;
+  }
+
+ private:
+  std::array<int, 2> ends_{};
+};
+
+TEST(Descriptors, AnOverdueCallEndsItsSocketAndNotTheOneThatTookItsNumber) {
+  Sockets watched, stranger;
+  const pg::detail::SocketHandle handle{watched.near()};
+  watched.lend_number_to(stranger);
+  pg::detail::Watchdog watchdog{1ms};
+  const pg::detail::Watchdog::Call call{watchdog, handle, false};
+  pgtest::eventually("the call is overdue", [&call] { return call.timed_out(); });
+  EXPECT_TRUE(watched.ended());
+  EXPECT_TRUE(stranger.connected_to(watched.near()));
+}
+
+TEST(Descriptors, InterruptEndsTheSocketOfACallAndNotTheOneThatTookItsNumber) {
+  Sockets watched, stranger;
+  const pg::detail::SocketHandle handle{watched.near()};
+  watched.lend_number_to(stranger);
+  pg::detail::Watchdog watchdog{1h};
+  const pg::detail::Watchdog::Call call{watchdog, handle, true};
+  watchdog.interrupt();
+  EXPECT_TRUE(watched.ended());
+  EXPECT_TRUE(stranger.connected_to(watched.near()));
+  EXPECT_FALSE(call.timed_out());
+}
+
+TEST(Descriptors, ACallThatIsOverIsLeftAlone) {
+  Sockets watched;
+  const pg::detail::SocketHandle handle{watched.near()};
+  pg::detail::Watchdog watchdog{1h};
+  { const pg::detail::Watchdog::Call over{watchdog, handle, true}; }
+  const pg::detail::Watchdog::Call lookup{watchdog, handle, false};
+  watchdog.interrupt();
+  EXPECT_TRUE(watched.connected_to(watched.near()));
+  EXPECT_THROW((pg::detail::Watchdog::Call{watchdog, handle, true}), pg::NotSent);
+}
+
+}  // namespace
