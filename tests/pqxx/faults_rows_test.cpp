@@ -133,8 +133,9 @@ TEST_F(FaultyRows, EachRejectedRowIsParkedWithItsReasonAndTheOthersAreStored) {
   expect_readable(cache);
   const auto parked = cache.parked();
   for (const auto& [note, reason] : guilty) {
-    const auto found = std::find_if(parked.begin(), parked.end(),
-                                    [&](const auto& unsaved) { return unsaved.key == note.name; });
+    const auto found =
+        std::find_if(parked.begin(), parked.end(),
+                     [&name = note.name](const auto& unsaved) { return unsaved.key == name; });
     ASSERT_NE(found, parked.end()) << reason;
     EXPECT_THAT(found->error, HasSubstr(reason));
     EXPECT_EQ(found->item->text, note.text);
