@@ -151,15 +151,6 @@ class CacheOnFaults : public Database {
     return names;
   }
 
-  /// Blocks until the server makes a cache wait for a lock.
-  void wait_for_blocked_writer() {
-    EXPECT_TRUE(eventually([this] {
-      return value(
-                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
-                 "application_name = 'lazywriter'") != "0";
-    }));
-  }
-
   /// Effect: a fault of the whole store, from `breaks()` to `mends()`, while the loop runs. Expects
   /// that meanwhile writes are kept, however often they are tried, that the log says so once, and
   /// that the loop writes all of them by itself afterwards.

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/eventually.hpp"
+
 namespace pgtest {
 
 /// What an environment variable says; throws when it is missing, so that no test is skipped
@@ -103,6 +105,17 @@ class Database : public testing::Test {
   Admin admin() const { return Admin{url()}; }
   void exec(const std::string& sql) const { admin().exec(sql); }
   std::string value(const std::string& sql) const { return admin().value(sql); }
+
+  /// Blocks until so many sessions that call themselves so wait for a lock.
+  void wait_for_lock_waiters(const std::string& application, int count) const {
+    Admin observer = admin();
+    EXPECT_TRUE(lazywriter::testing::eventually([&] {
+      return observer.value(
+                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                 "application_name = '" +
+                 application + "'") == std::to_string(count);
+    }));
+  }
 
   lazywriter::PqxxOptions options() {
     lazywriter::PqxxOptions chosen;

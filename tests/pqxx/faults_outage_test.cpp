@@ -154,7 +154,7 @@ TEST_F(Outages, ADeadlockWithAWriterOfTheOppositeOrderIsTriedAgain) {
   Blocker other{url(), "UPDATE notes SET text = 'other' WHERE name = 'b'"};
   put(cache, {"a", "ours"});
   put(cache, {"b", "ours"});
-  wait_for_blocked_writer();
+  wait_for_lock_waiters("lazywriter", 1);
   other.exec("UPDATE notes SET text = 'other' WHERE name = 'a'");  // until the server has chosen us
   other.commit();
   expect_recovery(cache);

@@ -38,7 +38,7 @@ class FaultyServer : public CacheOnFaults {
   /// Effect: cuts the connection of a writer that waits for a lock; meanwhile one of the items in
   /// flight is written anew and another erased.
   void cut_while_waiting(Cache& cache) {
-    wait_for_blocked_writer();
+    wait_for_lock_waiters("lazywriter", 1);
     put(cache, {"note 1", "newer"});
     erase(cache, "note 2");
     EXPECT_EQ(value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "

@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "database.hpp"
+#include "support/eventually.hpp"
 
 namespace pgtest {
 
@@ -31,15 +31,11 @@ constexpr auto notes_in(std::string_view table) {
 inline constexpr auto notes = notes_in("notes");
 using NoteStore = decltype(lazywriter::PqxxReaderWriter{notes, std::string_view{}});
 
-/// Waits for `holds` to return true; throws after a minute.
+/// Waits for `holds` to return true; throws when it does not.
 template <class Condition>
 void eventually(std::string_view what, const Condition& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes{1};
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      throw std::runtime_error("this did not happen within a minute: " + std::string(what));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  if (!lazywriter::testing::eventually(holds)) {
+    throw std::runtime_error("this did not happen in time: " + std::string(what));
   }
 }
 
@@ -96,16 +92,6 @@ class Notes : public Database {
   std::string sessions(const std::string& application) const {
     return value("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + application +
                  "'");
-  }
-
-  void wait_for_lock_waiters(const std::string& application, int count) const {
-    Admin observer = admin();
-    eventually("sessions wait for a lock", [&] {
-      return observer.value(
-                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
-                 "application_name = '" +
-                 application + "'") == std::to_string(count);
-    });
   }
 
   /// The store writes, finds and erases.
