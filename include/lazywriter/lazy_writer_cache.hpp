@@ -140,15 +140,17 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// find throws, and StoreContractError. Blocks: on a miss, for one find (its own or another
   /// thread's).
   std::optional<Item> get(key_view key) {
-    std::optional<Item> copy;
-    core_.read(key, [&](const Item& item) { copy.emplace(item); });
-    return copy;
+    return core_.read(key,
+                      [](const Item& item) { return std::optional<Item>(std::in_place, item); });
   }
 
   /// Effect: as get, but assigns to `out`, whose buffers are reused. Returns: false if there is no
   /// item, and then `out` is untouched. Throws and blocks: as get.
   bool get_into(key_view key, Item& out) {
-    return core_.read(key, [&](const Item& item) { out = item; });
+    return core_.read(key, [&](const Item& item) {
+      out = item;
+      return true;
+    });
   }
 
   /// Effect: calls f(const Item&) on the item in place, without a copy, under the lock of one
@@ -159,6 +161,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
     return core_.read(key, [&](const Item& item) {
       const detail::VisitorScope scope(&core_);
       f(item);
+      return true;
     });
   }
 
@@ -181,7 +184,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// @{
 
   /// Effect: inserts or overwrites, and marks the item dirty. Key data of the item it replaces is
-  /// kept (`item.copy_key_data_from(resident)`). The replaced item is left in `item`. Throws:
+  /// kept (`item.copy_key_data_from(resident)`). `item` is moved from, unless this throws. Throws:
   /// CacheClosed, CacheFull. Blocks: for a slot.
   void put(Item&& item) { store(item, true); }
   /// Effect: as put, of a copy.

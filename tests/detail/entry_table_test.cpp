@@ -52,7 +52,8 @@ class EntryTableTest : public ::testing::Test {
     Node& node = *find(key);
     if (!node.second.holds_slot) table_.grant_slot(node);
     Row row{key, value};
-    table_.replace_item(node, row);
+    Leftover<Row> old;
+    table_.replace_item(node, row, old);
     table_.mark_written(node, stamp);
   }
   Node& in_flight(const std::string& key, Stamp stamp = 10) {
@@ -91,7 +92,7 @@ class EntryTableTest : public ::testing::Test {
 TEST_F(EntryTableTest, FindsWhatWasInserted) {
   clean(long_key(1), 7);
   ASSERT_NE(find(long_key(1)), nullptr);
-  EXPECT_EQ(find(long_key(1))->second.content.item().value, 7);
+  EXPECT_EQ(find(long_key(1))->second.item().value, 7);
   EXPECT_EQ(find(long_key(2)), nullptr);
   expect_counts(1, 1, 0);
 }
@@ -101,9 +102,13 @@ TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
   for (int i = 0; i < 100; ++i)
     clean(long_key(100 + i));  // rehashes
   Row other{long_key(1), 2};
-  table_.replace_item(node, other);
-  EXPECT_EQ(other.value, 1)
-      << "the old item goes back to the caller, to be destroyed without the lock";
+  {
+    Leftover<Row> old;
+    table_.replace_item(node, other, old);
+    ASSERT_FALSE(old.empty());
+    EXPECT_EQ(old.item().value, 1) << "goes to the caller, to be destroyed without the lock";
+  }
+  EXPECT_EQ(node.second.item().value, 2);
   other.name.assign(other.name.size(), '-');
   EXPECT_EQ(find(long_key(1)), &node);
 }
@@ -111,7 +116,7 @@ TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
 TEST_F(EntryTableTest, AnEntryByValueOwnsItsKey) {
   EntryTable<Numbered> table(0);
   auto& node = table.insert_item(5, Numbered{5, "five"});
-  node.second.content.item().number = 6;
+  node.second.item().number = 6;
   const int five = 5;
   EXPECT_EQ(table.find(KeyProbe<const int&>{5, five}), &node);
 }
@@ -209,7 +214,7 @@ TEST_F(EntryTableTest, ATombstoneOfAnUnknownKeyOwnsTheKeyAndCanComeToLife) {
   EXPECT_EQ(find(long_key(1)), &node);
   expect_counts(0, 0, 1);
   put(long_key(1), 5, 11);
-  EXPECT_EQ(find(long_key(1))->second.content.item().value, 5);
+  EXPECT_EQ(find(long_key(1))->second.item().value, 5);
   expect_counts(1, 0, 1);
 }
 
@@ -257,7 +262,7 @@ TEST_F(EntryTableTest, AForgottenParkedEntryLeaves) {
 
 TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
   Node& node = dirty(long_key(1), 10);
-  node.second.content.item().name = long_key(2);
+  node.second.item().name = long_key(2);
   auto trouble = std::make_unique<Trouble<std::string>>();
   trouble->displaced_key = long_key(1);
   table_.park_displaced(node, std::move(trouble), 11);

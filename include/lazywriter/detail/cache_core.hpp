@@ -119,10 +119,11 @@ class CacheCore {
   /// settled under the lock.
   enum class AbsentIs { answer, unsettled };
 
-  /// Effect: runs on_item(const Item&) on the item, loading it if need be. Returns: whether there
-  /// is one.
+  /// Returns: what on_item(const Item&) makes of the item, which is loaded if need be; an empty
+  /// (false) value of that type if there is none.
   template <class OnItem>
-  bool read(View key, OnItem&& on_item) {
+  auto read(View key, OnItem&& on_item) {
+    using Answer = std::invoke_result_t<OnItem&, const Item&>;
     refuse_visitors();
     const Probe sought = probe(key);
     Part& shard = shards_.of(sought.hash);
@@ -130,23 +131,15 @@ class CacheCore {
       const MutexLock lock(shard.mutex);
       if (Node* const node = shard.table.find(sought); node != nullptr) [[likely]] {
         ++shard.counters.hits;
-        if (node->second.erased) return false;
+        if (node->second.erased) return Answer{};
         Table::touch(*node);
-        on_item(std::as_const(node->second.content).item());
-        return true;
+        // Made right in its place: GCC fills an empty std::optional with zeros before use.
+        return on_item(std::as_const(node->second).item());
       }
       ++shard.counters.misses;
-      if (!may_load(shard)) return false;
+      if (!may_load(shard)) return Answer{};
     }
-    bool found = false;
-    load(sought, shard, AbsentIs::answer, [&](Node* node) {
-      if (node != nullptr && node->second.visible()) {
-        found = true;
-        on_item(std::as_const(node->second.content).item());
-      }
-      return Step::done;
-    });
-    return found;
+    return read_loaded<Answer>(sought, shard, on_item);
   }
 
   /// Effect: runs on_item(const Item&) on the item if it is in memory; counts and marks nothing.
@@ -159,7 +152,7 @@ class CacheCore {
     const MutexLock lock(shard.mutex);
     const Node* const node = std::as_const(shard.table).find(sought);
     if (node == nullptr || node->second.erased) return false;
-    on_item(node->second.content.item());
+    on_item(node->second.item());
     return true;
   }
 
@@ -340,6 +333,19 @@ class CacheCore {
       ++shard.counters.refused_writes;
     }
     throw CacheFull();
+  }
+
+  /// The part of read that asks the store.
+  template <class Answer, class OnItem>
+  Answer read_loaded(const Probe& sought, Part& shard, OnItem& on_item) {
+    Answer answer{};
+    load(sought, shard, AbsentIs::answer, [&](Node* node) {
+      if (node != nullptr && node->second.visible()) {
+        answer = on_item(std::as_const(node->second).item());
+      }
+      return Step::done;
+    });
+    return answer;
   }
 
   /// A miss: one find for all who miss the key at once. Runs on_entry(node) under the lock once the

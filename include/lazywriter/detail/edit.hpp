@@ -56,7 +56,7 @@ class InPlaceEdit {
     bool changed = false;
     try {
       const VisitorScope scope(&core_);
-      changed = invoke_edit(function, node_.second.content.item());
+      changed = invoke_edit(function, node_.second.item());
     } catch (...) {
       finish(true, slot);
       throw;
@@ -70,7 +70,7 @@ class InPlaceEdit {
     shard_.mutex.assert_held();
     bool same_key = false;
     try {
-      same_key = node_.second.content.item().key() == *shard_.spare_trouble->displaced_key;
+      same_key = node_.second.item().key() == *shard_.spare_trouble->displaced_key;
     } catch (...) {
       park(slot);  // nobody can tell which key it has now
       throw;

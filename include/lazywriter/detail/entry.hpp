@@ -10,10 +10,10 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/leftover.hpp"
 
 namespace lazywriter::detail {
 
@@ -91,75 +91,6 @@ struct Trouble {
   std::optional<Key> displaced_key;
 };
 
-/// The item and the key of an entry. When Item::key() returns a reference the key lies inside the
-/// item and is stored once; a tombstone that never had an item holds just the key.
-template <class Item,
-          bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
-class EntryContent {
- public:
-  using Key = key_type_t<Item>;
-  static constexpr bool key_in_item = true;
-
-  explicit EntryContent(const Key&) noexcept {}
-
-  [[nodiscard]] bool has_item() const noexcept { return std::holds_alternative<Item>(content_); }
-  [[nodiscard]] Item& item() noexcept { return *std::get_if<Item>(&content_); }
-  [[nodiscard]] const Item& item() const noexcept { return *std::get_if<Item>(&content_); }
-  void set_item(Item&& item) noexcept { content_.template emplace<Item>(std::move(item)); }
-  /// Effect: swaps the item with one of the same key. A key string inside the item stays where it
-  /// is: its characters lie next to the node, where the next look-up finds them warm, and equal
-  /// strings may be swapped unnoticed.
-  void swap_item(Item& other) noexcept {
-    Item& mine = item();
-    std::swap(mine, other);
-    if constexpr (std::is_same_v<Key, std::string>) {
-      const Key* const mine_key = &mine.key();
-      const Key* const other_key = &other.key();
-      // Only a part of the item itself is known not to be a constant that others share.
-      if (is_part(mine, mine_key) && is_part(other, other_key)) {
-        const_cast<Key*>(mine_key)->swap(*const_cast<Key*>(other_key));  // NOLINT
-      }
-    }
-  }
-  void set_key(const Key& key) { content_.template emplace<Key>(key); }
-  void set_key(Key&& key) noexcept { content_.template emplace<Key>(std::move(key)); }
-  /// Where the key lies now.
-  [[nodiscard]] const Key* key_address() const {
-    return has_item() ? &item().key() : std::get_if<Key>(&content_);
-  }
-
- private:
-  static bool is_part(const Item& item, const Key* key) noexcept {
-    const auto* const first = reinterpret_cast<const std::byte*>(&item);  // NOLINT
-    const auto* const at = reinterpret_cast<const std::byte*>(key);       // NOLINT
-    const std::less_equal<> not_after;
-    return not_after(first, at) && not_after(at + sizeof(Key), first + sizeof(Item));
-  }
-
-  std::variant<std::monostate, Item, Key> content_;
-};
-
-template <class Item>
-class EntryContent<Item, false> {
- public:
-  using Key = key_type_t<Item>;
-  static constexpr bool key_in_item = false;
-
-  explicit EntryContent(const Key& key) : key_(key) {}
-
-  [[nodiscard]] bool has_item() const noexcept { return item_.has_value(); }
-  [[nodiscard]] Item& item() noexcept { return *item_; }
-  [[nodiscard]] const Item& item() const noexcept { return *item_; }
-  void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
-  void swap_item(Item& other) noexcept { std::swap(item(), other); }
-  void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
-  [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
-
- private:
-  Key key_;
-  std::optional<Item> item_;
-};
-
 template <class Item>
 struct Entry;
 
@@ -168,7 +99,11 @@ struct Entry;
 template <class Item>
 using EntryNode = std::pair<const KeyRef<key_type_t<Item>>, Entry<Item>>;
 
-/// One entry. Its state is spelled out in the essay on top of lazy_writer_cache.hpp:
+/// What an entry's content is made of just now.
+enum class Holding : std::uint8_t { nothing, item, key };
+
+/// The state of an entry, without its content. It is spelled out in the essay on top of
+/// lazy_writer_cache.hpp:
 ///
 ///     clean      !holds_slot, !in_flight, unsaved_since == 0
 ///     dirty      holds_slot, unsaved_since != 0, linked in a dirty list unless in flight
@@ -176,11 +111,8 @@ using EntryNode = std::pair<const KeyRef<key_type_t<Item>>, Entry<Item>>;
 ///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
 ///     tombstone  erased, in any of the unsaved states; the clean one leaves the map
 template <class Item>
-struct Entry : EvictionHook<EntryNode<Item>> {
-  using Key = key_type_t<Item>;
-
-  explicit Entry(const Key& key) : content(key) {}
-
+struct EntryState : EvictionHook<EntryNode<Item>> {
+  // The flags come first: they lie in the bytes that the hook leaves over.
   /// Readers see no item; an item kept inside is only the home of the key.
   bool erased = false;
   /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
@@ -191,17 +123,118 @@ struct Entry : EvictionHook<EntryNode<Item>> {
   bool failed = false;
   /// Counts against max_dirty.
   bool holds_slot = false;
+  /// Only EntryContent writes to it.
+  Holding holding = Holding::nothing;
   /// When the oldest write that no attempt has taken along was made; no_stamp when there is none.
   /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
   /// entry that still has no_stamp when that copy is committed becomes clean.
   Stamp unsaved_since = no_stamp;
   EntryNode<Item>* next_dirty = nullptr;
-  std::unique_ptr<Trouble<Key>> trouble;
-  EntryContent<Item> content;
+  std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
 
   [[nodiscard]] bool visible() const noexcept { return !erased; }
   [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
   [[nodiscard]] bool pinned() const noexcept { return holds_slot || in_flight; }
+};
+
+/// The item and the key of an entry. When Item::key() returns a reference the key lies inside the
+/// item and is stored once; a tombstone that never had an item holds just the key.
+template <class Item,
+          bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
+class EntryContent : public EntryState<Item> {
+ public:
+  using Key = key_type_t<Item>;
+  static constexpr bool key_in_item = true;
+
+  explicit EntryContent(const Key&) noexcept {}
+  ~EntryContent() { clear(); }
+  EntryContent(const EntryContent&) = delete;
+  EntryContent& operator=(const EntryContent&) = delete;
+
+  [[nodiscard]] bool has_item() const noexcept { return this->holding == Holding::item; }
+  [[nodiscard]] Item& item() noexcept { return item_; }
+  [[nodiscard]] const Item& item() const noexcept { return item_; }
+  void set_item(Item&& item) noexcept {
+    clear();
+    std::construct_at(&item_, std::move(item));
+    this->holding = Holding::item;
+  }
+  /// Effect: takes over an item of the same key, and moves what it held before to `old`. A key
+  /// string inside the item stays where it is: its characters lie next to the node, where the next
+  /// look-up finds them warm, and equal strings may be swapped unnoticed.
+  void replace_item(Item& item, Leftover<Item>& old) noexcept {
+    if constexpr (std::is_same_v<Key, std::string>) {
+      const Key* const mine = &item_.key();
+      const Key* const other = &item.key();
+      // Only a part of the item itself is known not to be a constant that others share.
+      if (is_part(item_, mine) && is_part(item, other)) {
+        const_cast<Key*>(mine)->swap(*const_cast<Key*>(other));  // NOLINT
+      }
+    }
+    old.take(std::move(item_));
+    item_ = std::move(item);
+  }
+  void set_key(const Key& key) {
+    clear();
+    std::construct_at(&key_, key);
+    this->holding = Holding::key;
+  }
+  void set_key(Key&& key) noexcept {
+    clear();
+    std::construct_at(&key_, std::move(key));
+    this->holding = Holding::key;
+  }
+  /// Where the key lies now.
+  [[nodiscard]] const Key* key_address() const { return has_item() ? &item_.key() : &key_; }
+
+ private:
+  void clear() noexcept {
+    if (this->holding == Holding::item) std::destroy_at(&item_);
+    if (this->holding == Holding::key) std::destroy_at(&key_);
+    this->holding = Holding::nothing;
+  }
+
+  static bool is_part(const Item& item, const Key* key) noexcept {
+    const auto* const first = reinterpret_cast<const std::byte*>(&item);  // NOLINT
+    const auto* const at = reinterpret_cast<const std::byte*>(key);       // NOLINT
+    const std::less_equal<> not_after;
+    return not_after(first, at) && not_after(at + sizeof(Key), first + sizeof(Item));
+  }
+
+  /// `holding` says which one lives.
+  union {
+    Item item_;
+    Key key_;
+  };
+};
+
+template <class Item>
+class EntryContent<Item, false> : public EntryState<Item> {
+ public:
+  using Key = key_type_t<Item>;
+  static constexpr bool key_in_item = false;
+
+  explicit EntryContent(const Key& key) : key_(key) {}
+
+  [[nodiscard]] bool has_item() const noexcept { return item_.has_value(); }
+  [[nodiscard]] Item& item() noexcept { return *item_; }
+  [[nodiscard]] const Item& item() const noexcept { return *item_; }
+  void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
+  void replace_item(Item& item, Leftover<Item>& old) noexcept {
+    old.take(std::move(*item_));
+    *item_ = std::move(item);
+  }
+  void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
+  [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
+
+ private:
+  Key key_;
+  std::optional<Item> item_;
+};
+
+template <class Item>
+struct Entry : EntryContent<Item> {
+  using EntryContent<Item>::EntryContent;
 };
 
 template <class Item>

@@ -12,6 +12,7 @@
 #include "lazywriter/detail/dirty_list.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/leftover.hpp"
 #include "lazywriter/detail/lookaside_index.hpp"
 
 namespace lazywriter::detail {
@@ -80,8 +81,8 @@ class EntryTable {
   /// what copying the key throws; then nothing changed and `item` is untouched.
   Node& insert_item(std::size_t hash, Item&& item) {
     Node& node = emplace(hash, item.key());
-    node.second.content.set_item(std::move(item));
-    node.first.key = node.second.content.key_address();
+    node.second.set_item(std::move(item));
+    node.first.key = node.second.key_address();
     policy_.inserted(node);
     return node;
   }
@@ -91,28 +92,28 @@ class EntryTable {
   Node& insert_tombstone(std::size_t hash, const Key& key) {
     Node& node = emplace(hash, key);
     try {
-      node.second.content.set_key(key);
+      node.second.set_key(key);
     } catch (...) {
       extract(node);
       throw;
     }
-    node.first.key = node.second.content.key_address();
+    node.first.key = node.second.key_address();
     node.second.erased = true;
     ++tombstones_;
     return node;
   }
 
-  /// Effect: gives the entry a new item and makes it visible. Returns in `item` what it held
-  /// before, to be destroyed outside of the lock.
-  void replace_item(Node& node, Item& item) noexcept {
+  /// Effect: gives the entry a new item and makes it visible. What it held before moves to `old`,
+  /// to be destroyed outside of the lock.
+  void replace_item(Node& node, Item& item, Leftover<Item>& old) noexcept {
     Entry<Item>& entry = node.second;
     if (has_displaced_key(node)) {
-      std::swap(entry.content.item(),
-                item);  // the key inside is another one: nothing of it may stay
-    } else if (entry.content.has_item()) {
-      entry.content.swap_item(item);
+      old.take(std::move(entry.item()));
+      entry.set_item(std::move(item));  // the key inside is another one: nothing of it may stay
+    } else if (entry.has_item()) {
+      entry.replace_item(item, old);
     } else {
-      entry.content.set_item(std::move(item));
+      entry.set_item(std::move(item));
     }
     rekey(node);
     if (entry.erased) {
@@ -126,7 +127,7 @@ class EntryTable {
   void hide_item(Node& node) noexcept {
     if (node.second.erased) return;
     if (has_displaced_key(node)) {
-      node.second.content.set_key(std::move(*node.second.trouble->displaced_key));
+      node.second.set_key(std::move(*node.second.trouble->displaced_key));
       rekey(node);
     }
     node.second.erased = true;
@@ -142,7 +143,7 @@ class EntryTable {
 
   /// Effect: looks up again where the key lies: a function that worked on the item in place may
   /// have moved it. The key inside the item must be the one that the entry stands under.
-  static void rekey(Node& node) noexcept { node.first.key = node.second.content.key_address(); }
+  static void rekey(Node& node) noexcept { node.first.key = node.second.key_address(); }
 
   /// Whether the item has another key than the entry stands under.
   static bool has_displaced_key(const Node& node) noexcept {

@@ -80,7 +80,7 @@ class FlushBatch {
       merge(
           saved_pins_,
           [this](Node& node, std::size_t i) {
-            if (!node.second.erased) node.second.content.item().copy_key_data_from(items_[i]);
+            if (!node.second.erased) node.second.item().copy_key_data_from(items_[i]);
           },
           land);
     } else {
@@ -136,7 +136,7 @@ class FlushBatch {
           keys_.push_back(Table::key_of(node));
           erased_pins_.push_back(&pin);
         } else {
-          items_.push_back(std::as_const(node.second.content).item());
+          items_.push_back(std::as_const(node.second).item());
           saved_pins_.push_back(&pin);
         }
       } catch (...) {

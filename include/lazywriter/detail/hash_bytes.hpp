@@ -39,15 +39,19 @@ inline std::size_t hash_bytes(std::string_view text) noexcept {
   for (; left > 16; left -= 16, at += 16) {
     hash = fold_multiply(load_bytes(at, 8) ^ second, load_bytes(at + 8, 8) ^ hash);
   }
-  // The last 1 to 16 bytes, by two loads that may overlap.
-  if (left >= 8) {
+  // The last 1 to 16 bytes, by two loads that may overlap each other and what was taken before.
+  const char* const end = at + left;
+  if (text.size() >= 16) {
+    a = load_bytes(end - 16, 8);
+    b = load_bytes(end - 8, 8);
+  } else if (left >= 8) {
     a = load_bytes(at, 8);
-    b = load_bytes(at + left - 8, 8);
+    b = load_bytes(end - 8, 8);
   } else if (left >= 4) {
     a = load_bytes(at, 4);
-    b = load_bytes(at + left - 4, 4);
+    b = load_bytes(end - 4, 4);
   } else if (left > 0) {
-    a = load_bytes(at, 1) << 16 | load_bytes(at + left / 2, 1) << 8 | load_bytes(at + left - 1, 1);
+    a = load_bytes(at, 1) << 16 | load_bytes(at + left / 2, 1) << 8 | load_bytes(end - 1, 1);
   }
   return static_cast<std::size_t>(fold_multiply(second ^ static_cast<std::uint64_t>(text.size()),
                                                 fold_multiply(a ^ second, b ^ hash)));

@@ -56,9 +56,9 @@ void LazyWriterCache<Item, ReaderWriter>::for_each(F&& f) const {
     for (const auto& [key, entry] : std::as_const(shard->table).entries()) {
       if (!entry.visible()) continue;
       if constexpr (std::is_void_v<std::invoke_result_t<F&, const Item&>>) {
-        f(entry.content.item());
+        f(entry.item());
       } else {
-        if (!f(entry.content.item())) return;
+        if (!f(entry.item())) return;
       }
     }
   }
@@ -71,7 +71,9 @@ bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
   // The key lies in the item, which is moved from below: nothing looks at the probe after that.
   const auto& item_key = item.key();
   const auto probe = Core::probe(item_key);
+  // Destroyed after the lock is released.
   typename Core::Evicted evicted;
+  detail::Leftover<Item> old;
   return core_.overwrite(probe, may_wait,
                          [&](typename Core::Part& shard, typename Core::Node* node) {
                            shard.mutex.assert_held();
@@ -84,8 +86,8 @@ bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
                              core_.make_room(shard, evicted);
                            } else {
                              if (node->second.visible())
-                               item.copy_key_data_from(std::as_const(node->second.content).item());
-                             shard.table.replace_item(*node, item);
+                               item.copy_key_data_from(std::as_const(node->second).item());
+                             shard.table.replace_item(*node, item, old);
                              slot.attach(*node);
                            }
                            ++shard.counters.puts;
@@ -113,7 +115,8 @@ bool LazyWriterCache<Item, ReaderWriter>::update(key_view key, F&& f) {
 template <class Item, class ReaderWriter>
 template <class F>
 bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
-  std::optional<Item> value;  // outlives the lock: what was replaced is destroyed with it
+  std::optional<Item> value;
+  detail::Leftover<Item> old;  // outlives the lock: what was replaced is destroyed after it
   typename Core::Evicted evicted;
   bool exists = false;
   core_.change(key, Core::AbsentIs::unsettled,
@@ -124,7 +127,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
                  if (!slot) return detail::Step::needs_slot;
                  value.reset();
                  exists = node != nullptr && node->second.visible();
-                 if (exists) value.emplace(std::as_const(node->second.content).item());
+                 if (exists) value.emplace(std::as_const(node->second).item());
                  bool changed = false;
                  {
                    const detail::VisitorScope scope(&core_);
@@ -149,7 +152,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
                    slot.attach(*node);
                    core_.make_room(shard, evicted);
                  } else {
-                   shard.table.replace_item(*node, *value);
+                   shard.table.replace_item(*node, *value, old);
                    slot.attach(*node);
                  }
                  ++shard.counters.puts;
@@ -288,7 +291,7 @@ std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved
       if (only_parked ? !entry.parked() : !entry.holds_slot) continue;
       auto& unsaved = list.emplace_back(
           UnsavedItem<Item>{detail::EntryTable<Item>::key_of(node), std::nullopt, {}, 0});
-      if (entry.visible()) unsaved.item.emplace(entry.content.item());
+      if (entry.visible()) unsaved.item.emplace(entry.item());
       if (entry.trouble == nullptr) continue;
       unsaved.error = entry.trouble->error;
       unsaved.attempts = entry.trouble->rejections;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,7 +22,7 @@ class LookasideIndex {
   /// Effect: makes room for `entries`; if that takes a larger index, it is empty then. Returns:
   /// whether it was made larger.
   bool reserve(std::size_t entries) noexcept {
-    return entries > capacity() && grow_to(std::bit_ceil(entries / entries_per_line + 1));
+    return entries > capacity() && grow_to(entries / entries_per_line + 1);
   }
 
   /// Returns: the node with that hash for which `is_it(node)` holds, if it is remembered; else
@@ -33,7 +32,7 @@ class LookasideIndex {
     if (lines_ == nullptr) return nullptr;
     const std::uint64_t mixed = mix(hash);
     const Slot tag = tag_of(mixed);
-    for (const Slot slot : lines_[mixed & mask_].slots) {
+    for (const Slot slot : lines_[line_of(mixed)].slots) {
       if ((slot & tag_bits) != tag || slot == empty) continue;
       Node* const node = node_of(slot);
       if (is_it(*node)) return node;
@@ -47,7 +46,7 @@ class LookasideIndex {
     const auto address = reinterpret_cast<std::uintptr_t>(&node);  // NOLINT
     if ((static_cast<Slot>(address) & tag_bits) != 0) return;      // no room for the tag beside it
     const std::uint64_t mixed = mix(hash);
-    auto& slots = lines_[mixed & mask_].slots;
+    auto& slots = lines_[line_of(mixed)].slots;
     auto at = std::find(slots.begin(), slots.end(), empty);
     if (at == slots.end()) at = slots.begin() + ((mixed >> victim_shift) % slots.size());
     *at = tag_of(mixed) | static_cast<Slot>(address);
@@ -59,18 +58,14 @@ class LookasideIndex {
     const std::uint64_t mixed = mix(hash);
     const Slot slot =
         tag_of(mixed) | static_cast<Slot>(reinterpret_cast<std::uintptr_t>(&node));  // NOLINT
-    auto& slots = lines_[mixed & mask_].slots;
+    auto& slots = lines_[line_of(mixed)].slots;
     std::replace(slots.begin(), slots.end(), slot, empty);
   }
 
   /// How many entries it is meant for; with more it forgets more and more.
-  [[nodiscard]] std::size_t capacity() const noexcept {
-    return lines_ == nullptr ? 0 : (mask_ + 1) * entries_per_line;
-  }
+  [[nodiscard]] std::size_t capacity() const noexcept { return count_ * entries_per_line; }
 
-  [[nodiscard]] std::size_t memory_bytes() const noexcept {
-    return lines_ == nullptr ? 0 : (mask_ + 1) * sizeof(Line);
-  }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return count_ * sizeof(Line); }
 
  private:
   /// The upper 16 bits hold a tag of the hash, the others the address: user-space addresses of
@@ -80,7 +75,7 @@ class LookasideIndex {
   static constexpr Slot tag_bits = 0xFFFFULL << 48;
   static constexpr unsigned victim_shift = 40;
   /// Of 8 slots: at this load few lines overflow.
-  static constexpr std::size_t entries_per_line = 4;
+  static constexpr std::size_t entries_per_line = 5;
 
   struct alignas(64) Line {
     std::array<Slot, 8> slots{};
@@ -89,6 +84,10 @@ class LookasideIndex {
   static std::uint64_t mix(std::size_t hash) noexcept {
     const std::uint64_t product = static_cast<std::uint64_t>(hash) * 0x9FB21C651E98DF25ULL;
     return product ^ (product >> 32);
+  }
+  /// The lower half of `mixed` scaled to the number of lines, which need not be a power of two.
+  [[nodiscard]] std::size_t line_of(std::uint64_t mixed) const noexcept {
+    return static_cast<std::size_t>(((mixed & 0xFFFFFFFFULL) * count_) >> 32);
   }
   static Slot tag_of(std::uint64_t mixed) noexcept { return mixed & tag_bits; }
   static Node* node_of(Slot slot) noexcept {
@@ -99,12 +98,12 @@ class LookasideIndex {
     std::unique_ptr<Line[]> larger(new (std::nothrow) Line[lines]);
     if (larger == nullptr) return false;
     lines_ = std::move(larger);
-    mask_ = lines - 1;
+    count_ = lines;
     return true;
   }
 
   std::unique_ptr<Line[]> lines_;
-  std::size_t mask_ = 0;
+  std::size_t count_ = 0;
 };
 
 }  // namespace lazywriter::detail
