@@ -114,6 +114,42 @@ TEST_F(EdgeCasesTest, AKeyMayMoveWhenTheStoreFillsInWhatItGenerated) {
   EXPECT_TRUE(cache.contains(key_one));
 }
 
+// Its end uses the cache, which would wait for itself if its lock were held.
+struct Farewell {
+  std::string name;
+  std::shared_ptr<void> end;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Farewell&) {}
+};
+
+TEST_F(EdgeCasesTest, WhatAWriteReplacesIsDestroyedWithoutTheLock) {
+  MemoryReaderWriter<Farewell> store;
+  LazyWriterCache<Farewell, MemoryReaderWriter<Farewell>>* used = nullptr;
+  int ends = 0;
+  const auto item = [&](const char* name) {
+    return Farewell{name, std::shared_ptr<void>(nullptr, [&](void*) {
+                      ends += used == nullptr || used->contains("none") ? 0 : 1;
+                    })};
+  };
+  LazyWriterCache cache(store, by_hand());
+  used = &cache;
+  for (const char* const name : {"a", "b", "c"})
+    cache.put(item(name));
+  cache.put(item("a"));
+  EXPECT_EQ(ends, 1);
+  cache.compute("b", [&](std::optional<Farewell>& held) { held = item("b"); });
+  EXPECT_EQ(ends, 2);
+  EXPECT_EQ(cache.discard_dirty(), 3U);
+  EXPECT_TRUE(cache.invalidate("a"));
+  EXPECT_EQ(ends, 3);
+  cache.erase("b");
+  EXPECT_EQ(cache.discard_dirty(), 1U);
+  EXPECT_EQ(ends, 4);
+  cache.invalidate_all();
+  EXPECT_EQ(ends, 5);
+  used = nullptr;
+}
+
 TEST_F(EdgeCasesTest, AnOutageParksNothing) {
   LazyWriterCache cache(store_, by_hand());
   cache.put({key_one, 1});

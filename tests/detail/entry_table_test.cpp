@@ -105,8 +105,8 @@ TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
   {
     Leftover<Row> old;
     table_.replace_item(node, other, old);
-    ASSERT_FALSE(old.empty());
-    EXPECT_EQ(old.item().value, 1) << "goes to the caller, to be destroyed without the lock";
+    ASSERT_NE(old.item(), nullptr);
+    EXPECT_EQ(old.item()->value, 1) << "goes to the caller, to be destroyed without the lock";
   }
   EXPECT_EQ(node.second.item().value, 2);
   other.name.assign(other.name.size(), '-');

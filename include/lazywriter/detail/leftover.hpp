@@ -1,39 +1,36 @@
 // What a write replaced, kept until the lock is released.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 
 namespace lazywriter::detail {
 
 /// Nothing, or one item. Declared before the lock is taken, it destroys the item after the lock is
-/// released. An std::optional would do, but GCC 12 fills an empty one with zeros, at a quarter of
-/// the price of a put.
+/// released. An std::optional would do, but GCC 12 fills an empty one with zeros, which a put of a
+/// small item would feel.
 template <class Item>
 class Leftover {
  public:
-  Leftover() noexcept {}  // NOLINT(modernize-use-equals-default): of a union
+  Leftover() noexcept {}  // NOLINT(modernize-use-equals-default): would fill place_ with zeros
   ~Leftover() {
-    if (full_) std::destroy_at(&item_);
+    if (item_ != nullptr) std::destroy_at(item_);
   }
   Leftover(const Leftover&) = delete;
   Leftover& operator=(const Leftover&) = delete;
 
   /// Effect: takes the item. Once only.
-  void take(Item&& item) noexcept {
-    std::construct_at(&item_, std::move(item));
-    full_ = true;
-  }
+  void take(Item&& item) noexcept { item_ = ::new (place_.data()) Item(std::move(item)); }
 
-  [[nodiscard]] bool empty() const noexcept { return !full_; }
-  [[nodiscard]] const Item& item() const noexcept { return item_; }
+  /// Returns: the item; nullptr when none was taken.
+  [[nodiscard]] const Item* item() const noexcept { return item_; }
 
  private:
-  bool full_ = false;
-  union {
-    /// Lives while full_.
-    Item item_;
-  };
+  Item* item_ = nullptr;
+  alignas(Item) std::array<std::byte, sizeof(Item)> place_;
 };
 
 }  // namespace lazywriter::detail
