@@ -202,4 +202,24 @@ TEST_F(FaultyServer, ARestartBetweenTwoWritesCostsNothing) {
   EXPECT_TRUE(log.lines().empty());
 }
 
+TEST_F(FaultyServer, CloseWhileTheServerHangsHandsEverythingBackInTime) {
+  auto chosen = options();  // the watchdog takes 35 s
+  chosen.connect_timeout = 2s;
+  Cache cache{Store{notes, url(), chosen}, running()};
+  put_many(cache, "before ", 20);
+  expect_recovery(cache);
+  control_server("pause");
+  put_many(cache, "during ", 20);
+  erase(cache, "before 2");
+  EXPECT_TRUE(eventually([&] { return cache.stats().in_flight != 0; }));
+  const auto started = std::chrono::steady_clock::now();
+  const auto closed = cache.close(500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, 20s);
+  EXPECT_EQ(closed.unsaved.size(), 21U);
+  EXPECT_EQ(std::count_if(closed.unsaved.begin(), closed.unsaved.end(),
+                          [](const auto& unsaved) { return !unsaved.item; }),
+            1);
+  expect_readable(cache);
+}
+
 }  // namespace
