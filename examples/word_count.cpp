@@ -151,7 +151,7 @@ void stop_on_interrupt() {
 // A bar on a terminal, else a line per second, on standard error.
 class Progress {
  public:
-  explicit Progress(const WordReader& reader) : reader_(reader) {}
+  Progress(const WordReader& reader, LogLines& log) : reader_(reader), log_(log) {}
   std::chrono::milliseconds interval() const {
     return std::chrono::milliseconds{on_terminal_ ? 100 : 1000};
   }
@@ -163,9 +163,10 @@ class Progress {
     std::string text = fixed(std::min(share, 1.0) * 100, 0) + " %  " + grouped(read / 1024) +
                        " KiB  " + grouped(words) + " words";
     if (on_terminal_) {
-      const std::size_t width = terminal_width(STDERR_FILENO) - 1;
+      const std::size_t width = terminal_width(STDERR_FILENO) - 3;  // ^C fits in without a break
       text.resize(std::min<std::size_t>(width, 44), ' ');
-      text = '\r' + bar(share, std::min<std::size_t>(width - text.size() - 1, 40)) + ' ' + text;
+      text = bar(share, std::min<std::size_t>(width - text.size() - 1, 40)) + ' ' + text;
+      text = log_.take() + "\r\x1b[K" + text;
     } else {
       text = "counting: " + text + '\n';
     }
@@ -178,6 +179,7 @@ class Progress {
 
  private:
   const WordReader& reader_;
+  LogLines& log_;
   const bool on_terminal_ = ::isatty(STDERR_FILENO) != 0;
 };
 
@@ -274,13 +276,26 @@ void report_write_through(const Options& options, std::uint64_t increments, doub
   }
 }
 
+// What the store logs would run through a view that is redrawn in place: it is kept for the view to
+// show. Without such a view it goes to standard error, as usual.
+lazywriter::PqxxOptions log_above_the_view(const Options& options, LogLines& log) {
+  lazywriter::PqxxOptions store_options;
+  if (::isatty(options.watch ? STDOUT_FILENO : STDERR_FILENO) != 0) {
+    store_options.info = [&log](std::string_view text) { log.add("info", one_line(text)); };
+    store_options.warn = [&log](std::string_view text) { log.add("warning", one_line(text)); };
+  }
+  return store_options;
+}
+
 int run(const Options& options) {
   WordReader reader(options.paths, options.repeat);
   stop_on_interrupt();
   create_table_if_missing(options.database);
 
+  LogLines log;
+  const auto store_options = log_above_the_view(options, log);
   // [word_count_cache]
-  lazywriter::PqxxReaderWriter store{word_counts, options.database};
+  lazywriter::PqxxReaderWriter store{word_counts, options.database, store_options};
   lazywriter::LazyWriterCache cache{
       std::move(store),
       lazywriter::CacheConfig{
@@ -290,12 +305,13 @@ int run(const Options& options) {
   // [/word_count_cache]
 
   const auto start = std::chrono::steady_clock::now();
-  Progress progress(reader);
-  WordCountWatch watch(std::cout, STDOUT_FILENO);
+  Progress progress(reader, log);
+  WordCountWatch watch(std::cout, STDOUT_FILENO, log);
   Counting counting(cache, reader, options.threads);
   if (options.watch) {
     while (!counting.wait_for(watch.interval()))
-      watch.show(cache.stats(), options.capacity);
+      watch.show(cache.stats(), options.capacity, "Ctrl-C saves and ends");
+    watch.show(cache.stats(), options.capacity, "saving the rest");
   } else {
     while (!counting.wait_for(progress.interval()))
       progress.show(counting.words());
@@ -304,13 +320,19 @@ int run(const Options& options) {
 
   // [word_count_close]
   const auto closed = cache.close();  // writes what is left and hands back what it could not write
-  for (const auto& unsaved : first(closed.unsaved, 10))
-    std::cerr << "not saved: " << unsaved.key << ": " << one_line(unsaved.error) << '\n';
   // [/word_count_close]
-
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   const auto stats = cache.stats();
-  if (options.watch) watch.show(stats, options.capacity);
+  if (options.watch) {
+    watch.show(stats, options.capacity,
+               closed.unsaved.empty() ? "all is saved" : "not all is saved");
+  }
+  std::cerr << log.take();
+  // [word_count_unsaved]
+  for (const auto& unsaved : first(closed.unsaved, 10))
+    std::cerr << "not saved: " << unsaved.key << ": " << one_line(unsaved.error) << '\n';
+  // [/word_count_unsaved]
+
   if (!closed.unsaved.empty()) {
     std::cerr << "word_count: " << grouped(closed.unsaved.size())
               << " words could not be saved: " << one_line(closed.flush.error) << '\n';

@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lazywriter/cache_stats_format.hpp"
@@ -36,20 +38,39 @@ inline double seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
 }
 
+// What the store logs while something is redrawn in place, until it can be shown above that.
+class LogLines {
+ public:
+  // `text` has no line break; it will erase what stands where it goes. Any thread.
+  void add(std::string_view level, std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    lines_.append("\r\x1b[K").append(level).append(": ").append(text).append("\x1b[K\n");
+  }
+  // Returns the lines since the last call.
+  std::string take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(lines_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string lines_;  // guarded by mutex_
+};
+
 class WordCountWatch {
  public:
   using Clock = std::chrono::steady_clock;
 
-  WordCountWatch(std::ostream& out, int descriptor)
-      : out_(out), descriptor_(descriptor), on_terminal_(::isatty(descriptor) != 0) {}
+  WordCountWatch(std::ostream& out, int descriptor, LogLines& log)
+      : out_(out), descriptor_(descriptor), log_(log), on_terminal_(::isatty(descriptor) != 0) {}
 
   // How often to show something new.
   std::chrono::milliseconds interval() const {
     return std::chrono::milliseconds{on_terminal_ ? 200 : 1000};
   }
 
-  // Draws what happened since the last call.
-  void show(const lazywriter::CacheStats& now, std::size_t capacity) {
+  // Draws what happened since the last call; `note` tells what the program is doing.
+  void show(const lazywriter::CacheStats& now, std::size_t capacity, std::string_view note) {
     const auto time = Clock::now();
     const double elapsed = std::max(seconds(time - last_time_), 1e-6);
     rate_ = static_cast<double>(now.puts - last_.puts) / elapsed;
@@ -64,7 +85,7 @@ class WordCountWatch {
     last_ = now;
     last_time_ = time;
     if (on_terminal_) {
-      draw(now, capacity);
+      draw(now, capacity, note);
     } else {
       print(now);
     }
@@ -92,13 +113,13 @@ class WordCountWatch {
     return text;
   }
 
-  void draw(const lazywriter::CacheStats& now, std::size_t capacity) {
+  void draw(const lazywriter::CacheStats& now, std::size_t capacity, std::string_view note) {
     const auto share = [](auto part, auto whole) {
       return whole == decltype(whole){} ? 0.0
                                         : static_cast<double>(part) / static_cast<double>(whole);
     };
     const std::vector<std::string> lines{
-        line("word_count", fixed(seconds(last_time_ - start_), 1) + " s", "Ctrl-C saves and ends"),
+        line("word_count", fixed(seconds(last_time_ - start_), 1) + " s", note),
         line("increments", grouped(now.puts), grouped_rate(), share(rate_, peak_rate_)),
         line("hit ratio", fixed(hit_ratio(now) * 100, 2) + " %", grouped(now.misses) + " misses",
              hit_ratio(now)),
@@ -115,10 +136,17 @@ class WordCountWatch {
         line("parked", grouped(now.parked), grouped(now.failed_items) + " failed attempts"),
     };
     std::string frame;
-    if (drawn_) frame += "\x1b[" + std::to_string(lines.size()) + 'A';
+    const std::size_t width = terminal_width(descriptor_);
+    if (width < drawn_width_) {
+      frame += "\x1b[H\x1b[2J";  // the terminal has wrapped the last frame
+    } else if (drawn_width_ != 0) {
+      frame += "\x1b[" + std::to_string(lines.size()) + 'A';
+    }
+    frame += log_.take();
     for (const auto& text : lines)
       frame.append("\r").append(text).append("\x1b[K\n");
-    drawn_ = true;
+    frame += "\x1b[J";  // what was typed, such as ^C
+    drawn_width_ = width;
     out_ << frame << std::flush;
   }
 
@@ -134,6 +162,7 @@ class WordCountWatch {
 
   std::ostream& out_;
   const int descriptor_;
+  LogLines& log_;
   const bool on_terminal_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point last_time_ = start_;
@@ -145,5 +174,5 @@ class WordCountWatch {
   double peak_rate_ = 0;
   std::size_t peak_dirty_ = 0;
   std::chrono::nanoseconds peak_flush_{0};
-  bool drawn_ = false;
+  std::size_t drawn_width_ = 0;  // of the terminal at the last frame; 0 = there is none yet
 };
