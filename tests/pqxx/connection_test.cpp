@@ -64,7 +64,7 @@ TEST_F(Connection, MessagesGoToTheSinksOrNowhereOrToStandardError) {
   quiet.warn("four");
   NoteStore plain{notes, url()};
   plain.info("five");
-  plain.warn("six");
+  plain.warn("lazywriter: six");
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "lazywriter info: five\nlazywriter warning: six\n");
 }

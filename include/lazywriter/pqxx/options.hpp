@@ -16,6 +16,8 @@ namespace pg::detail {
 
 /// Writes one line to standard error, in a single call so that lines of several threads do not mix.
 inline void write_to_standard_error(std::string_view level, std::string_view message) {
+  constexpr std::string_view name = "lazywriter: ";  // said once is enough
+  if (message.starts_with(name)) message.remove_prefix(name.size());
   std::string line = "lazywriter ";
   line.append(level).append(": ").append(message).push_back('\n');
   std::fwrite(line.data(), 1, line.size(), stderr);
