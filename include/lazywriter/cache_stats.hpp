@@ -82,7 +82,8 @@ struct CacheStats {
   std::uint64_t transactions = 0;
   /// Transactions that failed.
   std::uint64_t failed_transactions = 0;
-  /// Entries tried again after a failed attempt, once for each further attempt.
+  /// Entries tried again as they were when an attempt failed, once for each further attempt. A
+  /// value written since is a new one, not a retry.
   std::uint64_t retries = 0;
   /// Times an entry was parked.
   std::uint64_t parkings = 0;

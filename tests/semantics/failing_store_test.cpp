@@ -1,4 +1,5 @@
 // What becomes of writes that the store does not take: retries, halves, parking (P2, P5).
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,10 @@
 
 namespace lazywriter::testing {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 void put_letters(Cache& cache, char first, char last) {
   for (char c = first; c <= last; ++c)
@@ -55,6 +60,18 @@ TEST(FailingStore, FailedItemsAndRetriesAreCountedByEntry) {
   EXPECT_EQ(cache.stats().failed_items, 4U);
   EXPECT_EQ(cache.stats().retries, 4U);
   EXPECT_EQ(cache.stats().flushed_items, 4U);
+}
+
+TEST(FailingStore, AValueWrittenSinceTheFailureIsNoRetry) {
+  Store store;
+  Cache cache{store, manual()};
+  put_letters(cache, 'a', 'b');
+  store.fail_next(StoreCall::save);
+  cache.flush();
+  cache.put({"a", 2});
+  cache.flush();
+  EXPECT_EQ(cache.stats().failed_items, 2U);
+  EXPECT_EQ(cache.stats().retries, 1U);
 }
 
 TEST(FailingStore, WhatIsNoStdExceptionIsTransient) {
@@ -390,12 +407,37 @@ TEST(FailingStore, TheLogHearsOfAChangeOfStateOnce) {
   cache.flush();
   EXPECT_EQ(store.warnings().size(), 1U);
   EXPECT_EQ(store.infos().size(), 1U);
-  store.reject("a", "a may not");
-  cache.put({"a", 2});
+}
+
+TEST(FailingStore, TheLogHearsOfAParkedItemOnceWithItsKeyAndTheReason) {
+  Store store;
+  Cache cache{store, manual()};
+  store.reject("ann", "too many of those");
+  cache.put({"ann", 1});
+  cache.put({"bob", 1});
+  for (int i = 0; i < 3; ++i)
+    cache.flush();
+  EXPECT_THAT(store.warnings(),
+              ElementsAre("lazywriter: parked \"ann\", the store rejects it: too many of those"));
+  EXPECT_TRUE(store.infos().empty());
+}
+
+TEST(FailingStore, TheLogHearsOfABacklogAboveHalfOfMaxDirtyOnce) {
+  Store store;
+  Cache cache{store, manual({.max_dirty = 10})};
+  store.fail_always();
+  for (char name = 'a'; name <= 'f'; ++name) {
+    cache.put({std::string(1, name), 1});
+    cache.flush();
+  }
   cache.flush();
+  EXPECT_THAT(store.warnings(), ElementsAre(HasSubstr("the store does not take writes"),
+                                            "lazywriter: 6 entries are unsaved, more than half of "
+                                            "max_dirty (10)"));
+  store.recover();
   cache.flush();
-  ASSERT_EQ(store.warnings().size(), 2U);
-  EXPECT_NE(store.warnings()[1].find("a may not"), std::string::npos);
+  EXPECT_THAT(store.infos(), UnorderedElementsAre(HasSubstr("the store takes writes again"),
+                                                  HasSubstr("below a quarter of max_dirty")));
 }
 
 TEST(FailingStore, TheLogHearsOfTheRecoveryOfTheOnlyItem) {
