@@ -226,7 +226,7 @@ TEST_F(Connection, InterruptBetweenTwoCallsRollsTheTransactionBack) {
     store.interrupt();
     EXPECT_THROW(store.commit_tx(transaction), pg::NotSent);
   }
-  pgtest::eventually("the row is unlocked", [this] {
+  pgtest::wait_until("the row is unlocked", [this] {
     return sqlstate_of([this] { exec("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE NOWAIT"); }) !=
            "55P03";
   });
@@ -261,7 +261,7 @@ TEST_F(Connection, MoreMissesAtOnceThanReadConnectionsOpenTemporaryOnes) {
   chosen.read_connections = 2;
   NoteStore store{notes, url("&application_name=readers"), chosen};
   // None is opened early, and the one that verified is not kept.
-  pgtest::eventually("it has ended", [this] { return sessions("readers") == "0"; });
+  pgtest::wait_until("it has ended", [this] { return sessions("readers") == "0"; });
   std::vector<std::future<std::optional<Note>>> lookups;
   {
     const pgtest::TableLock lock{url()};
@@ -272,7 +272,7 @@ TEST_F(Connection, MoreMissesAtOnceThanReadConnectionsOpenTemporaryOnes) {
   }
   for (auto& lookup : lookups)
     EXPECT_EQ(lookup.get()->text, "found");
-  pgtest::eventually("only the kept ones are left", [this] { return sessions("readers") == "2"; });
+  pgtest::wait_until("only the kept ones are left", [this] { return sessions("readers") == "2"; });
   EXPECT_EQ(store.find("a")->text, "found");
   EXPECT_EQ(sessions("readers"), "2");
 }
@@ -319,7 +319,7 @@ TEST_F(Connection, EveryKeptConnectionThatIsBrokenIsReplaced) {
   for (auto& lookup : lookups)
     EXPECT_FALSE(lookup.get().has_value());
   exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'readers'");
-  pgtest::eventually("they have ended", [this] { return sessions("readers") == "0"; });
+  pgtest::wait_until("they have ended", [this] { return sessions("readers") == "0"; });
   for (int number = 0; number < 5; ++number)
     EXPECT_FALSE(store.find("a").has_value());
 }

@@ -74,7 +74,7 @@ class Doubt : public pgtest::Notes {
 
   void wait_for_end_of(const std::string& process) const {
     pgtest::Admin observer = admin();
-    pgtest::eventually("the backend has ended", [&] {
+    pgtest::wait_until("the backend has ended", [&] {
       return observer.value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + process) == "0";
     });
   }
@@ -296,7 +296,7 @@ TEST(Descriptors, AnOverdueCallEndsItsSocketAndNotTheOneThatTookItsNumber) {
   watched.lend_number_to(stranger);
   pg::detail::Watchdog watchdog{1ms};
   const pg::detail::Watchdog::Call call{watchdog, handle, false};
-  pgtest::eventually("the call is overdue", [&call] { return call.timed_out(); });
+  pgtest::wait_until("the call is overdue", [&call] { return call.timed_out(); });
   EXPECT_TRUE(watched.ended());
   EXPECT_TRUE(stranger.connected_to(watched.near()));
 }

@@ -31,11 +31,11 @@ constexpr auto notes_in(std::string_view table) {
 inline constexpr auto notes = notes_in("notes");
 using NoteStore = decltype(lazywriter::PqxxReaderWriter{notes, std::string_view{}});
 
-/// Waits for `holds` to return true; throws when it does not.
+/// Waits for `holds` to return true; throws when it never does.
 template <class Condition>
-void eventually(std::string_view what, const Condition& holds) {
+void wait_until(std::string_view what, const Condition& holds) {
   if (!lazywriter::testing::eventually(holds)) {
-    throw std::runtime_error("this did not happen in time: " + std::string(what));
+    throw std::runtime_error("this did not happen: " + std::string(what));
   }
 }
 

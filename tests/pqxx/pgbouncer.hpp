@@ -32,7 +32,7 @@ class PgBouncer {
     write_configuration(pool_size);
     start();
     try {
-      eventually("pgbouncer answers", [this] { return answers(); });
+      wait_until("pgbouncer answers", [this] { return answers(); });
     } catch (...) {
       stop();
       throw;

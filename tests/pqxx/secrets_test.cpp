@@ -161,7 +161,7 @@ class Tls : public Secrets {
   void configure(const std::string& sql) const { exec(sql); }
   void reload(const std::string& expected) const {
     exec("SELECT pg_reload_conf()");
-    pgtest::eventually("the configuration is reloaded",
+    pgtest::wait_until("the configuration is reloaded",
                        [&] { return value("SHOW ssl") == expected; });
   }
 
