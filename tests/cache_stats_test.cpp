@@ -1,10 +1,12 @@
-// The forms of CacheStats, each read back by a small parser, and the counters of a real cache.
+// The forms of CacheStats, read back by a small parser and by programs that others wrote, and the
+// counters of a real cache.
 #include "lazywriter/cache_stats.hpp"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <regex>
 #include <set>
@@ -112,6 +114,22 @@ CacheStats numbered() {
   return stats;
 }
 
+// Runs statements of Python on `stats`, what `reader` makes of the text. Returns whether all of its
+// assertions held.
+bool python_agrees(const std::string& reader, const std::string& text,
+                   const std::string& statements) {
+  const std::string program =
+      "import sys, json\n"
+      "from prometheus_client.parser import text_string_to_metric_families\n"
+      "stats = " +
+      reader + "\n" + statements;
+  // The system's own, whose packages these are.
+  FILE* const python = ::popen(("/usr/bin/python3 -c '" + program + "'").c_str(), "w");
+  if (python == nullptr) return false;
+  std::fwrite(text.data(), 1, text.size(), python);
+  return ::pclose(python) == 0;
+}
+
 TEST(CacheStatsText, ShowsEveryFieldAndTheHitRatio) {
   EXPECT_EQ(to_text(numbered()),
             "hits                             3\n"
@@ -156,6 +174,35 @@ TEST(CacheStatsJson, HoldsEveryFieldUnderItsName) {
       R"("parked":23,"oldest_dirty_age_seconds":1.5,"flush_duration":{"bounds_seconds":)"
       R"([0.0001,0.0003,0.001,0.003,0.01,0.03,0.1,0.3,1,3,10,30],"counts":)"
       R"([0,0,0,2,0,0,0,0,0,0,0,0,1],"sum_seconds":60.004,"count":3}})");
+}
+
+TEST(CacheStatsJson, PythonReadsTheSameNumbers) {
+  EXPECT_TRUE(python_agrees("json.load(sys.stdin)", to_json(numbered()),
+                            R"(
+assert stats["hits"] == 3 and stats["parked"] == 23
+assert stats["oldest_dirty_age_seconds"] == 1.5
+flushes = stats["flush_duration"]
+assert flushes["count"] == sum(flushes["counts"]) == 3
+assert len(flushes["counts"]) == len(flushes["bounds_seconds"]) + 1
+)"));
+}
+
+TEST(CacheStatsPrometheus, ThePythonClientReadsTheSameNumbers) {
+  const std::vector<NamedCacheStats> caches{{"accounts", numbered()}, {"a \"b\"\\\n", {}}};
+  EXPECT_TRUE(python_agrees("list(text_string_to_metric_families(sys.stdin.read()))",
+                            lazywriter::to_prometheus(caches), R"(
+kinds = [family.type for family in stats]
+assert kinds.count("counter") == 17 and kinds.count("gauge") == 5
+assert kinds.count("histogram") == 1 and len(kinds) == 23
+assert all(family.documentation for family in stats)
+values = {(sample.name, sample.labels["cache"], sample.labels.get("le")): sample.value
+          for family in stats for sample in family.samples}
+assert values["lazywriter_hits_total", "accounts", None] == 3
+assert values["lazywriter_hits_total", "a \"b\"\\\n", None] == 0
+assert values["lazywriter_oldest_dirty_age_seconds", "accounts", None] == 1.5
+assert values["lazywriter_flush_duration_seconds_bucket", "accounts", "0.003"] == 2
+assert values["lazywriter_flush_duration_seconds_bucket", "accounts", "+Inf"] == 3
+)"));
 }
 
 TEST(CacheStatsPrometheus, EveryFieldIsASampleOfItsType) {

@@ -38,7 +38,8 @@ if [[ -z $build ]]; then
   [[ $postgres == ON ]] || build+=-no-postgres
 fi
 
-packages=(cmake ninja-build pkg-config libgtest-dev libgmock-dev libbenchmark-dev python3)
+packages=(cmake ninja-build pkg-config libgtest-dev libgmock-dev libbenchmark-dev python3
+  python3-prometheus-client)
 read -ra compiler_names <<<"$(compiler_packages "$compiler")"
 packages+=("${compiler_names[@]}")
 if [[ $postgres == ON ]]; then packages+=(postgresql postgresql-client pgbouncer openssl libpqxx-dev); fi
