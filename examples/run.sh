@@ -7,6 +7,8 @@
 # Without files it takes the licence texts of the system. Without DATABASE_URL it starts a PostgreSQL
 # server of its own in a temporary directory, and nothing of that is left afterwards.
 #
+# CXX names another compiler than g++, for example g++-12.
+#
 #   --twice      counts a second time into the same table: the counts must go on, not start again
 #   other ones   go to word_count; its --help lists them
 set -euo pipefail
@@ -56,7 +58,8 @@ if [[ ${#paths[@]} -eq 0 ]]; then paths=(/usr/share/common-licenses); fi
 if [[ ${LAZYWRITER_WORD_COUNT_IS_BUILT-} != "$root" ]]; then
   # shellcheck source=cmake/apt_install.sh
   source "$root/cmake/apt_install.sh"
-  packages=(g++ cmake ninja-build pkg-config libpqxx-dev postgresql-client)
+  read -ra packages <<<"$(compiler_packages "${CXX:-g++}")"
+  packages+=(cmake ninja-build pkg-config libpqxx-dev postgresql-client)
   if [[ -z ${DATABASE_URL-} ]]; then packages+=(postgresql); fi
   apt_install "${packages[@]}"
   generator=()
