@@ -11,6 +11,8 @@ work=$2/$way
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
+# As the one header that holds it says.
+version=$(sed -n 's/^#define LAZYWRITER_VERSION_[A-Z]* //p' "$source/include/lazywriter/version.hpp" | paste -sd .)
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 
 expect_output() {  # the program's last line
@@ -79,10 +81,12 @@ case $way in
     [[ -z $(find build -name CTestTestfile.cmake -o -name '*.o' ! -name 'core.cpp.o') ]]
     if grep -E '^(GTest|benchmark)_DIR' build/CMakeCache.txt; then exit 1; fi
     ;;
-  add_subdirectory_pqxx) build_and_run -DWAY=add_subdirectory -DLAZYWRITER_SOURCE="$source" -DPROGRAM=pqxx ;;
+  add_subdirectory_pqxx | fetch_content_pqxx)
+    build_and_run -DWAY="${way%_pqxx}" -DLAZYWRITER_SOURCE="$source" -DPROGRAM=pqxx
+    ;;
   pkg_config)
     export PKG_CONFIG_PATH=$stage/share/pkgconfig
-    pkg-config --print-errors --exists "lazywriter >= 1.0"
+    [[ $(pkg-config --print-errors --modversion lazywriter) == "$version" ]]
     if pkg-config --exists "lazywriter >= 2"; then exit 1; fi
     read -ra flags <<<"$(pkg-config --cflags --libs lazywriter)"
     compile_and_run "$project/core.cpp" "${flags[@]}"
@@ -97,10 +101,19 @@ case $way in
     cp -r "$source/include" copied
     compile_and_run "$project/core.cpp" -Icopied -pthread
     ;;
+  copied_headers_pqxx)
+    cp -r "$source/include" copied
+    read -ra flags <<<"$(pkg-config --cflags --libs libpqxx libpq)"
+    compile_and_run "$project/pqxx.cpp" -Icopied -pthread "${flags[@]}"
+    ;;
   debian_package)
-    dpkg-deb --info "$package"/liblazywriter-dev_*_all.deb
+    dpkg-deb --info "$package/liblazywriter-dev_${version}_all.deb"
     dpkg-deb --extract "$package"/liblazywriter-dev_*_all.deb root
+    [[ -s root/usr/share/doc/liblazywriter-dev/copyright ]]
     build_and_run -DCMAKE_PREFIX_PATH="$work/root/usr"
+    export PKG_CONFIG_PATH=$work/root/usr/share/pkgconfig
+    read -ra flags <<<"$(pkg-config --cflags --libs lazywriter)"
+    compile_and_run "$project/core.cpp" "${flags[@]}"
     ;;
   warnings)  # all headers as a user's own, by the compiler and standard of the environment
     (cd "$source/include" && find . -name '*.hpp') | sed 's|^\./\(.*\)|#include <\1>|' >all.cpp

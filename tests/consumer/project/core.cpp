@@ -3,6 +3,7 @@
 #include <lazywriter/no_op_reader_writer.hpp>
 #include <lazywriter/version.hpp>
 #include <string>
+#include <string_view>
 
 struct Item {
   std::string name;
@@ -10,6 +11,14 @@ struct Item {
   const std::string& key() const { return name; }
   void copy_key_data_from(const Item&) {}
 };
+
+#define TEXT_OF(x) #x
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+#ifdef PACKAGE_VERSION
+static_assert(std::string_view(PACKAGE_VERSION) == VERSION_TEXT(LAZYWRITER_VERSION_MAJOR,
+                                                                LAZYWRITER_VERSION_MINOR,
+                                                                LAZYWRITER_VERSION_PATCH));
+#endif
 
 int main() {
   lazywriter::LazyWriterCache cache{lazywriter::NoOpReaderWriter<Item>{}};
