@@ -160,6 +160,12 @@ TEST(TimeCodec, InfinityIsTheLastAndTheFirstTime) {
   EXPECT_EQ(round_trip(Micros::min()), Micros::min());
 }
 
+TEST(TimeCodec, TheFirstAndTheLastMicrosecondsHaveAText) {
+  constexpr std::chrono::microseconds one{1};
+  EXPECT_EQ(text_of(Micros::min() + one), "290309-12-21 19:59:05.224193+00 BC");
+  EXPECT_EQ(text_of(Micros::max() - one), "294247-01-10 04:00:54.775806+00");
+}
+
 TEST(TimeCodec, RandomTimesSurvive) {
   std::mt19937_64 random{test_seed()};
   std::uniform_int_distribution<std::int64_t> any{-200'000'000'000'000'000,

@@ -39,7 +39,8 @@ inline void append_padded(std::int64_t number, std::size_t width, std::string& o
 /// Appends "2024-02-29 23:59:59.123456+00", with " BC" for years before 1.
 inline void append_timestamp(std::int64_t microseconds_since_1970, std::string& out) {
   const std::int64_t day = floor_divide(microseconds_since_1970, microseconds_per_day);
-  std::int64_t rest = microseconds_since_1970 - day * microseconds_per_day;
+  std::int64_t rest = microseconds_since_1970 % microseconds_per_day;
+  if (rest < 0) rest += microseconds_per_day;  // the day's beginning may lie before all 64 bits
   const std::int64_t cycle = floor_divide(day, days_per_cycle);
   const std::chrono::year_month_day date{
       std::chrono::sys_days{std::chrono::days{static_cast<int>(day - cycle * days_per_cycle)}}};
