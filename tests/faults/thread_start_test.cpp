@@ -7,18 +7,11 @@
 #include <system_error>
 
 #include "support/manual_cache.hpp"
+#include "support/sanitizer.hpp"
 #include "support/thread_count.hpp"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define LAZYWRITER_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define LAZYWRITER_SANITIZED 1
-#endif
-#endif
-
 // Sanitizers put their own function in this place.
-#ifndef LAZYWRITER_SANITIZED
+#if !LAZYWRITER_THREAD_SANITIZER && !LAZYWRITER_ADDRESS_SANITIZER
 
 namespace {
 // Threads that may still start; negative: any number.

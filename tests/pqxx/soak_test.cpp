@@ -117,7 +117,7 @@ class Soak : public pgtest::Database {
     std::vector<int> newest(keys_.size());
     while (!over()) {
       const std::size_t k = dice.below(keys_.size());
-      keys_.read(cache, k, newest[k]);
+      keys_.read(cache, k, newest[k], dice);
       std::this_thread::sleep_for(pace);
     }
   }

@@ -17,8 +17,8 @@ namespace lazywriter::testing {
 
 /// Accounts named "0", "1", ..., each with one writer, which numbers its writes; every seventh
 /// version of a key is its absence. That makes linearizability a comparison of numbers: a read
-/// returns no version older than what was complete before it began, and none that had not begun
-/// when it ended.
+/// returns no version older than what was complete, or seen by the same reader, before it began,
+/// and none that had not begun when it ended.
 class VersionedKeys {
  public:
   explicit VersionedKeys(std::size_t count) : progress_(count) {}
@@ -61,14 +61,47 @@ class VersionedKeys {
       });
     }
     progress.complete = next;
-    if (dice.chance(0.2)) expect_within(cache, k, next, next);
+    int newest = next;
+    if (dice.chance(0.2)) read(cache, k, newest, dice);
   }
 
-  /// Effect: reads a key. `newest`: what this reader saw of it last, 0 at first.
+  /// Effect: reads a key, by one of the ways there are. `newest`: the oldest version that this
+  /// reader can have seen of it last, 0 at first.
   template <class Cache>
-  void read(Cache& cache, std::size_t k, int& newest) {
+  void read(Cache& cache, std::size_t k, int& newest, Dice& dice) {
+    const std::string key = std::to_string(k);
     const int least = std::max(progress_[k].complete.load(), newest);
-    newest = expect_within(cache, k, least, std::nullopt).value_or(newest);
+    std::optional<int> value;
+    try {
+      Account item;
+      switch (dice.below(4)) {
+        case 0:
+          if (const auto copy = cache.get(key)) value = copy->value;
+          break;
+        case 1:
+          if (cache.get_into(key, item)) value = item.value;
+          break;
+        case 2:
+          cache.visit(key, [&](const Account& found) { value = found.value; });
+          break;
+        default:
+          if (const auto copy = cache.peek(key)) value = copy->value;
+          if (!value) return;  // it need not be in memory
+      }
+    } catch (...) {
+      return;  // the store was asked and failed
+    }
+    const int latest = progress_[k].begun;
+    const int version = value.value_or(next_erase(least));
+    EXPECT_TRUE(version >= least && version <= latest)
+        << "key " << k << ": " << (value ? "read " : "absent, which would be ") << version
+        << ", not from " << least << " to " << latest;
+    newest = version;
+  }
+
+  /// Returns: whether a row that held `version` may be erased now.
+  [[nodiscard]] bool may_be_erased(std::size_t k, int version) const {
+    return next_erase(version) <= progress_[k].begun;
   }
 
  private:
@@ -80,27 +113,8 @@ class VersionedKeys {
 
   static constexpr bool is_erase(int version) { return version % 7 == 0; }
 
-  template <class Cache>
-  std::optional<int> expect_within(Cache& cache, std::size_t k, int least,
-                                   std::optional<int> most) {
-    std::optional<Account> item;
-    try {
-      item = cache.get(std::to_string(k));
-    } catch (...) {
-      return std::nullopt;  // the store was asked and failed
-    }
-    const int latest = most.value_or(progress_[k].begun.load());
-    if (item) {
-      EXPECT_TRUE(item->value >= least && item->value <= latest)
-          << "key " << k << ": read " << item->value << ", not from " << least << " to " << latest;
-      return item->value;
-    }
-    bool may_be_absent = false;
-    for (int version = least; version <= latest; ++version)
-      may_be_absent |= is_erase(version);
-    EXPECT_TRUE(may_be_absent) << "key " << k << ": absent from " << least << " to " << latest;
-    return std::nullopt;
-  }
+  /// The first version from this one on that is an absence.
+  static constexpr int next_erase(int version) { return version + 6 - (version + 6) % 7; }
 
   std::vector<Progress> progress_;
 };
