@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """README tells the truth about this repository.
 
-Every C++ block of README is the text of an example or of a test: the comment above it names file and
-regions, and a region is what stands between `// [name]` and `// [/name]` in that file. The list of headers
+Every block of C++ or SQL in README is the text of an example or of a test: the comment above it names file
+and regions, and a region is what stands between `// [name]` and `// [/name]` in that file (`--` in SQL). The list of headers
 is made of their own first sentences. Every setting, file, test and anchor that README names exists.
 
   tests/readme_test.py             checks
@@ -25,8 +25,11 @@ problems = []
 def region(path, name):
     """The text between `// [name]` and `// [/name]`, without the indentation that all of it shares."""
     source = (ROOT / path).read_text()
+    comment = "--" if path.endswith(".sql") else "//"
     found = re.findall(
-        rf"^[ ]*// \[{re.escape(name)}\]\n(.*?)^[ ]*// \[/{re.escape(name)}\]$", source, re.DOTALL | re.MULTILINE
+        rf"^[ ]*{comment} \[{re.escape(name)}\]\n(.*?)^[ ]*{comment} \[/{re.escape(name)}\]$",
+        source,
+        re.DOTALL | re.MULTILINE,
     )
     if len(found) != 1:
         problems.append(f"{path} has {len(found)} regions [{name}], not one")
@@ -71,8 +74,8 @@ def expected(fence):
     if fence["kind"] == "code":
         names = re.findall(r"\[([^\]]+)\]", fence["regions"])
         return "\n".join(region(fence["path"], name) for name in names)
-    if fence["language"] == "cpp":
-        problems.append(f"a C++ block does not say where its text is from: {fence['text'][:60]!r}")
+    if fence["language"] in ("cpp", "sql"):
+        problems.append(f"a {fence['language']} block does not say where its text is from: {fence['text'][:60]!r}")
     return None
 
 
