@@ -2,8 +2,9 @@
 """README tells the truth about this repository.
 
 Every block of C++ or SQL in README is the text of an example or of a test: the comment above it names file
-and regions, and a region is what stands between `// [name]` and `// [/name]` in that file (`--` in SQL). The list of headers
-is made of their own first sentences. Every setting, file, test and anchor that README names exists.
+and regions, and a region is what stands between `// [name]` and `// [/name]` in that file (`--` in SQL). The
+list of headers is made of their own first sentences, and the lines of the log are those that the cache can
+write. Every setting, file, test and anchor that README names exists.
 
   tests/readme_test.py             checks
   tests/readme_test.py --update    first writes blocks and list anew
@@ -15,7 +16,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 FENCE = re.compile(
-    r"(?:<!-- (?P<kind>code|headers)(?:: (?P<path>\S+)(?P<regions>(?: \[[^\]]+\])+))? -->\n)?"
+    r"(?:<!-- (?P<kind>code|headers|log)(?:: (?P<path>\S+)(?P<regions>(?: \[[^\]]+\])+))? -->\n)?"
     r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
@@ -98,6 +99,20 @@ def check_blocks(readme):
         problems.append(f"README's first program has {len(lines)} lines, not fifteen")
 
 
+def check_log(readme):
+    """Each part of a line that is no number, key or reason is said by store_monitor.hpp."""
+    source = (ROOT / "include/lazywriter/detail/store_monitor.hpp").read_text()
+    said = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', source))
+    lines = [line for fence in FENCE.finditer(readme) if fence["kind"] == "log" for line in fence["text"].splitlines()]
+    for line in lines:
+        level, _, text = line.partition(": ")
+        parts = [part for part in re.split(r'"[^"]*"|\d+|…', text) if part]
+        if level not in ("lazywriter info", "lazywriter warning") or any(part not in said for part in parts):
+            problems.append(f"README shows a line of the log that nothing writes: {line}")
+    if not lines:
+        problems.append("README shows no line of the log")
+
+
 def check_settings(readme, header, struct, section):
     """Every field of the struct has its row, with its default, and no row stands for nothing."""
     source = ROOT / "include/lazywriter" / header
@@ -149,6 +164,7 @@ def main():
         README.write_text(FENCE.sub(update, README.read_text()))
     readme = README.read_text()
     check_blocks(readme)
+    check_log(readme)
     check_settings(readme, "cache_config.hpp", "CacheConfig", "## Settings")
     check_settings(readme, "pqxx/options.hpp", "PqxxOptions", "### Options of the adapter")
     check_names(readme)

@@ -133,6 +133,20 @@ TEST(Recipes, ComputeCreatesChangesAndErases) {
   EXPECT_FALSE(cache.get("ann"));
 }
 
+// [metrics]
+// The answer to GET /metrics, as Content-Type: text/plain; version=0.0.4
+std::string metrics(const Cache& accounts) {
+  return lazywriter::to_prometheus(accounts.stats(), "accounts");
+}
+// [/metrics]
+
+TEST(Recipes, MetricsTellTheCacheByItsName) {
+  Cache cache{Store{}};
+  cache.put({.login = "ann"});
+  EXPECT_NE(metrics(cache).find("\nlazywriter_puts_total{cache=\"accounts\"} 1\n"),
+            std::string::npos);
+}
+
 // [wait until clean]
 // Returns whether everything written so far, also meanwhile by other threads, is in the store.
 bool wait_until_clean(Cache& cache, std::chrono::milliseconds longest) {
