@@ -96,6 +96,7 @@
 #include "lazywriter/errors.hpp"
 #include "lazywriter/flush_result.hpp"
 
+/// The cache, its items and its stores.
 namespace lazywriter {
 
 /// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
@@ -123,13 +124,14 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
 
   /// Effect: takes over the adapter and starts the loops whose interval is not 0.
   /// Throws: std::invalid_argument naming field and rule; std::system_error when a thread cannot
-  /// start; std::bad_alloc.
+  /// start; std::bad_alloc. Complexity: linear in the number of shards. Does not call the adapter.
   explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
 
-  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks as close
-  /// does.
+  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks: as close.
+  /// Complexity: linear in what is in memory.
   ~LazyWriterCache() { closing_.close_quietly(*this, core_.config().close_timeout); }
 
+  /// A cache is the one owner of its items and threads.
   LazyWriterCache(const LazyWriterCache&) = delete;
   LazyWriterCache& operator=(const LazyWriterCache&) = delete;
 
@@ -324,8 +326,10 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   detail::PeriodicWorker flush_loop_;
 };
 
+/// The item is the adapter's: `LazyWriterCache cache{store};`
 template <class ReaderWriter>
 LazyWriterCache(ReaderWriter) -> LazyWriterCache<typename ReaderWriter::item_type, ReaderWriter>;
+/// The item is the adapter's: `LazyWriterCache cache{store, config};`
 template <class ReaderWriter>
 LazyWriterCache(ReaderWriter, CacheConfig)
     -> LazyWriterCache<typename ReaderWriter::item_type, ReaderWriter>;

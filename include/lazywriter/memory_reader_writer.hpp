@@ -34,8 +34,8 @@ namespace lazywriter {
 ///
 /// Writes are buffered in the transaction, applied by commit_tx as one, and dropped with a
 /// transaction that is not committed. All members may be called from any thread. Unless said
-/// otherwise they throw only std::bad_alloc and what the item's members throw, and block only for
-/// each other.
+/// otherwise they take constant time, throw only std::bad_alloc and what the item's members throw,
+/// and block only for each other.
 template <CacheItem Item>
 class MemoryReaderWriter {
  public:
@@ -74,7 +74,7 @@ class MemoryReaderWriter {
     return {};
   }
 
-  /// Effect: as save_batch with one item.
+  /// Effect, throws, blocks: as save_batch with one item.
   void save(Item& item, transaction_type& transaction) { save_batch({&item, 1}, transaction); }
 
   /// Effect: each item takes over the key data of the row it replaces (copy_key_data_from), goes
@@ -96,13 +96,13 @@ class MemoryReaderWriter {
     step(StoreCall::save, FaultTime::after_effect);
   }
 
-  /// Effect: as erase_batch with one key.
+  /// Effect, throws, blocks: as erase_batch with one key.
   void erase(const key_type& key, transaction_type& transaction) {
     erase_batch({&key, 1}, transaction);
   }
 
   /// Effect: buffers the erase of each key; a key without row is no error. Throws and blocks: as
-  /// save_batch.
+  /// save_batch. Complexity: linear in the number of keys.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
     step(StoreCall::erase, FaultTime::before_effect);
     {
@@ -150,7 +150,6 @@ class MemoryReaderWriter {
 
   /// @}
   /// @name What a test scripts
-  /// Constant time, but for the room that a script needs.
   /// @{
 
   /// Effect: the next `times` calls of this kind fail as `fault` says, after those that earlier

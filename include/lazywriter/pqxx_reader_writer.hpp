@@ -43,6 +43,8 @@ namespace lazywriter {
 /// may be called at any time from any thread. Movable while no transaction exists and no call is in
 /// progress.
 ///
+/// Complexity, unless a comment says otherwise: linear in the size of what is sent and received.
+///
 /// Example:
 ///
 ///     lazywriter::PqxxReaderWriter store{accounts, "postgresql://localhost/bank"};
@@ -285,9 +287,11 @@ class PqxxReaderWriter {
   std::unique_ptr<State> state_;  // at a fixed address, so that the adapter can be moved
 };
 
+/// The item is the table's: `PqxxReaderWriter store{table, connection_string};`
 template <class Item, class... Columns>
 PqxxReaderWriter(const pg::Table<Item, Columns...>&, std::string_view)
     -> PqxxReaderWriter<Item, Columns...>;
+/// The same with options.
 template <class Item, class... Columns>
 PqxxReaderWriter(const pg::Table<Item, Columns...>&, std::string_view, PqxxOptions)
     -> PqxxReaderWriter<Item, Columns...>;

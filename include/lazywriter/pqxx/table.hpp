@@ -14,6 +14,7 @@
 #include "lazywriter/pqxx/codec.hpp"
 #include "lazywriter/pqxx/time_codec.hpp"
 
+/// How items lie in tables of PostgreSQL, and what the adapter throws.
 namespace lazywriter::pg {
 
 /// What a column is for.
@@ -62,7 +63,8 @@ constexpr Column<Role, Class, Member> make_column(Member Class::*member, std::st
 
 /// Maps a member to (a part of) the key. Repeat it for a composite key; Item::key() then returns a
 /// tuple of these members in the same order. The names are not copied: pass literals, or keep them
-/// until the adapter is made. `sql_type` may be left out where the C++ type implies it.
+/// until the adapter is made. `sql_type` may be left out where the C++ type implies it. Constant
+/// time; does not throw or block, as the three below.
 template <class Member, class Class>
 constexpr auto key(Member Class::*member, std::string_view name, std::string_view sql_type = {}) {
   static_assert(
