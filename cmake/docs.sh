@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the reference of the public names from their comments: build/docs/html/namespacelazywriter.html. Fails where a
-# public name has no comment, or a comment names what is not there.
+# Makes the reference of the public names from their comments: build/docs/html/namespacelazywriter.html.
+# Fails where a public name has no comment, or a comment names what is not there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source cmake/apt_install.sh
