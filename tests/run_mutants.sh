@@ -29,7 +29,7 @@ build_and_run() {
     read -ra libraries <<<"$(pkg-config --cflags --libs libpqxx libpq)"
   fi
   compile -I"$include" -Itests -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
-    -lgtest -lgtest_main "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
+    -lgtest_main -lgmock -lgtest "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
   LAZYWRITER_PG_FAST=1 LAZYWRITER_MODEL_SECONDS=5 timeout 20 \
     "${beside[@]}" "$output" --gtest_brief=1 --gtest_fail_fast >"$output.log" 2>&1 </dev/null || return 1
 }
