@@ -149,7 +149,7 @@ class Soak : public pgtest::Database {
     }
     pgtest::control_server(faults[chosen].breaks);
     if (faults[chosen].mends == nullptr) return;
-    wait_for_more(dice.below(3'000), [&] { return cache.stats().puts; });
+    wait_for_more(dice.below(2'000), [&] { return cache.stats().puts; });
     pgtest::control_server(faults[chosen].mends);
   }
 
@@ -206,7 +206,7 @@ TEST_F(Soak, WhateverHappensToTheServerTheTableEndsAsWritten) {
     }
     for (; !over() && !HasFailure(); ++disturbances) {
       // Often the next comes before all has recovered.
-      wait_for_more(dice.below(2) * dice.below(5'000), [&] { return cache.stats().flushed_items; });
+      wait_for_more(dice.below(2) * dice.below(2'000), [&] { return cache.stats().flushed_items; });
       disturb(cache, dice);
     }
     stop_ = true;
