@@ -365,19 +365,40 @@ struct UniqueStore : ErasingStore<Account> {
 };
 
 TEST(FailingStore, AChainOfHandedOnValuesIsStoredAndNothingParked) {
-  Store store;
   constexpr int length = 40;
-  for (int i = 0; i < length; ++i)
-    store.insert({std::to_string(i), i});
-  LazyWriterCache cache{UniqueStore{store}, manual()};
-  // Each takes the value of the next one: only the last can go first.
-  for (int i = 0; i < length; ++i)
-    cache.put({std::to_string(i), i + 1});
-  const FlushResult result = cache.flush(20s);
-  EXPECT_TRUE(result.ok()) << result.pending << " pending, " << result.parked << " parked";
-  EXPECT_EQ(cache.stats().parkings, 0U);
-  for (int i = 0; i < length; ++i)
-    EXPECT_EQ(store.row(std::to_string(i))->value, i + 1);
+  for (const std::size_t max_batch : {1'000U, 39U, 7U, 1U}) {  // also in less than a round a pass
+    for (const bool forwards : {true, false}) {
+      Store store;
+      for (int i = 0; i < length; ++i)
+        store.insert({std::to_string(i), i});
+      LazyWriterCache cache{UniqueStore{store}, manual({.max_batch = max_batch})};
+      // Each takes the value of the next one: only the last can go first.
+      for (int i = 0; i < length; ++i) {
+        const int number = forwards ? i : length - 1 - i;
+        cache.put({std::to_string(number), number + 1});
+      }
+      const FlushResult result = cache.flush(20s);
+      EXPECT_TRUE(result.ok()) << result.pending << " pending, " << result.parked << " parked";
+      EXPECT_EQ(cache.stats().parkings, 0U) << max_batch;
+      for (int i = 0; i < length; ++i)
+        EXPECT_EQ(store.row(std::to_string(i))->value, i + 1);
+    }
+  }
+}
+
+TEST(FailingStore, MoreRejectedItemsThanARoundComesToAreAllParkedAtLast) {
+  Store store;
+  Cache cache{store, manual({.max_batch = 3, .park_after = 2})};
+  for (int i = 0; i < 20; ++i) {
+    store.reject(std::to_string(i));
+    cache.put({std::to_string(i), i});
+  }
+  for (int i = 0; i < 100; ++i) {
+    cache.put({"good", i});  // what goes through at once unblocks nobody
+    cache.flush();
+  }
+  EXPECT_EQ(cache.parked().size(), 20U);
+  EXPECT_EQ(store.row("good")->value, 99);
 }
 
 TEST(FailingStore, ATrueSwapIsParkedAndReadable) {

@@ -84,6 +84,8 @@ struct Trouble {
   /// alone.
   std::uint64_t alone_since = 0;
   Clock::time_point first_rejected{};
+  /// The flusher's count of unblocked entries at the last rejection in a round that was cut short.
+  std::uint64_t stuck_since = 0;
   /// The flush loop leaves the entry alone until then.
   Clock::time_point retry_at{};
   /// The key the entry stands under, when a function given to update changed the key inside the

@@ -25,6 +25,8 @@ struct Pin {
   typename Shard<Item>::Node* node = nullptr;
   /// Since when the copy that is under way was unsaved; no_stamp when no copy is taken.
   Stamp since = no_stamp;
+  /// An attempt had failed when it was pinned.
+  bool failed_before = false;
 };
 
 /// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token; the

@@ -185,7 +185,7 @@ class Flusher {
     for (std::size_t i = 0; i < room; ++i) {
       Node* const node = shard.table.pin_next();
       if (node == nullptr) return false;
-      Pin<Item> pin{&shard, node, no_stamp};
+      Pin<Item> pin{&shard, node, no_stamp, node->second.failed};
       const auto& trouble = node->second.trouble;
       if (trouble == nullptr) {
         pins_.push_back(pin);
@@ -246,16 +246,18 @@ class Flusher {
 
   /// Another item's row may have been in its way, or its parent not yet written: rounds repeat
   /// while one of them commits something. Only a rejection in a round without progress says
-  /// something of the item.
+  /// something of the item; a round that is cut short goes on in the next pass.
   void retry_rejected(Pass& pass) {
     std::size_t writes_left = config_.max_batch;
     bool progress = true;
+    bool cut_short = false;
     while (progress && writes_left != 0 && !suspects_.empty()) {
       progress = false;
       for (Suspect& suspect : suspects_) {
         suspect.rejected = false;
         if (over(pass) || writes_left == 0) {
           pass.loner_waits |= suspect.alone;
+          cut_short = true;
           continue;
         }
         --writes_left;
@@ -268,6 +270,7 @@ class Flusher {
           set_apart(pass, alone, std::move(suspect.error));
         }
       }
+      if (progress) retry_.unblocked();
       std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
     }
     // Those that this pass did not come to are landed in front of these, so that all have their
@@ -277,7 +280,7 @@ class Flusher {
       if (progress) {
         land_back(pass, suspect);
       } else {
-        count_rejection(pass, suspect);
+        count_rejection(pass, suspect, cut_short);
       }
     }
   }
@@ -287,12 +290,12 @@ class Flusher {
                          [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
   }
 
-  void count_rejection(Pass& pass, Suspect& suspect) {
+  void count_rejection(Pass& pass, Suspect& suspect, bool cut_short) {
     pass.newly_parked.reserve(pass.newly_parked.size() + 1);
     batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
       shard.mutex.assert_held();
       auto* const trouble = trouble_of(*pin.node);
-      if (trouble != nullptr) {
+      if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
         if (retry_.rejected(*trouble, std::move(suspect.error))) {
           shard.table.mark_parked(*pin.node);
           note_parked(pass, *pin.node);
@@ -323,6 +326,10 @@ class Flusher {
       pass.committed = true;
       pass.transient_in_a_row = 0;
       if (attempt.was_alone) retry_.loner_recovered();
+      if (std::any_of(pins.begin(), pins.end(),
+                      [](const auto& pin) { return pin.failed_before; })) {
+        retry_.unblocked();
+      }
     } else if (attempt.verdict.outcome == Outcome::stopped) {
       note_error(pass, attempt.verdict.error);
       pass.over = true;

@@ -70,6 +70,17 @@ class RetryPolicy {
   /// batches again.
   void loner_recovered() noexcept { ++recoveries_; }
 
+  /// An entry that had failed went through: it may have been in another's way.
+  void unblocked() noexcept { ++unblocked_; }
+
+  /// The store rejected an entry, alone, in a round that did not come to all. Returns: whether that
+  /// says as much as a whole round without progress: since its last such turn nothing was
+  /// unblocked.
+  template <class Key>
+  [[nodiscard]] bool still_stuck(Trouble<Key>& trouble) const noexcept {
+    return std::exchange(trouble.stuck_since, unblocked_) == unblocked_;
+  }
+
   /// The store rejected an entry, alone, in a round without progress. Returns: whether it is to be
   /// parked: it was rejected often enough, and for long enough for what is in its way to have gone.
   template <class Key>
@@ -92,6 +103,8 @@ class RetryPolicy {
   Clock::time_point not_before_{};
   /// Never 0, the alone_since of an entry that never failed alone.
   std::uint64_t recoveries_ = 1;
+  /// Never 0, the stuck_since of an entry that had no turn in a round cut short.
+  std::uint64_t unblocked_ = 1;
 };
 
 }  // namespace lazywriter::detail
