@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "lazywriter/detail/prefetch.hpp"
+
 namespace lazywriter::detail {
 
 /// A first-in-first-out list of nodes linked through `node.second.next_dirty`. The list does not
@@ -33,6 +35,7 @@ class DirtyList {
     if (node == nullptr) return nullptr;
     head_ = std::exchange(node->second.next_dirty, nullptr);
     if (head_ == nullptr) tail_ = nullptr;
+    prefetch(head_);  // a flush comes to it next
     --size_;
     return node;
   }

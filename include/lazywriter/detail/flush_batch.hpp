@@ -9,13 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "lazywriter/detail/prefetch.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 
 namespace lazywriter::detail {
-
-/// How many entries the flusher handles in one hold of a shard's lock.
-inline constexpr std::size_t entries_per_hold = 64;
 
 /// An entry that the flusher has pinned. The node stays in the map until it is landed.
 template <class Item>
@@ -185,12 +183,14 @@ class FlushBatch {
         ++i;
         continue;
       }
+      const std::size_t hold_end = std::min(count, i + entries_per_hold);
+      for (std::size_t ahead = i; ahead < hold_end; ++ahead)
+        prefetch(pin_at(ahead).node);
       {
         Part& shard = *first.shard;
         const MutexLock lock(shard.mutex);
         const std::size_t slots_before = shard.table.slots();
-        const std::size_t end = std::min(count, i + entries_per_hold);
-        for (; i < end; ++i) {
+        for (; i < hold_end; ++i) {
           Pin<Item>& pin = pin_at(i);
           if (pin.node == nullptr) continue;
           if (pin.shard != &shard) break;

@@ -20,7 +20,7 @@ class Pruner {
 
   /// Effect: evicts until no more clean entries than the capacity are left, from every shard in
   /// proportion to what it holds beyond its share. Returns: how many. Holds one shard's lock at a
-  /// time, for 64 entries. A second caller waits for the first.
+  /// time, for a few entries. A second caller waits for the first.
   std::size_t prune() {
     const std::lock_guard turn(prune_mutex_);
     std::size_t evicted = 0;
@@ -48,7 +48,6 @@ class Pruner {
 
  private:
   __extension__ using Wide = unsigned __int128;
-  static constexpr std::size_t entries_per_hold = 64;
 
   [[nodiscard]] std::size_t surplus_of(const Shard<Item>& shard) const noexcept {
     const std::size_t clean = shard.clean_hint.load(std::memory_order_relaxed);
