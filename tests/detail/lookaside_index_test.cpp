@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <list>
+#include <random>
+#include <vector>
 
 namespace lazywriter::detail {
 namespace {
@@ -66,6 +69,55 @@ TEST_F(LookasideIndexTest, EqualHashesAreToldApartByTheCaller) {
   Node& second = add(7);
   EXPECT_EQ(index_.find(7, [&](const Node& node) { return &node == &second; }), &second);
   EXPECT_EQ(index_.find(7, [&](const Node& node) { return &node == &first; }), &first);
+}
+
+TEST_F(LookasideIndexTest, WithoutRoomNothingIsComplete) {
+  EXPECT_FALSE(index_.complete(1));
+}
+
+TEST_F(LookasideIndexTest, ALineIsCompleteUntilItWasFull) {
+  index_.reserve(1);
+  EXPECT_TRUE(index_.complete(7));
+  for (int i = 0; i < 7; ++i)
+    add(7);
+  EXPECT_TRUE(index_.complete(7));
+  index_.erase(7, nodes_.front());
+  EXPECT_TRUE(index_.complete(7)) << "it forgot nothing yet";
+  nodes_.pop_front();
+  for (int i = 0; i < 3; ++i)
+    add(7);
+  EXPECT_FALSE(index_.complete(7));
+  while (!nodes_.empty()) {
+    index_.erase(7, nodes_.front());
+    nodes_.pop_front();
+  }
+  EXPECT_FALSE(index_.complete(7)) << "it cannot know whether it remembered all";
+  EXPECT_EQ(index_.find(7, [](const Node&) { return true; }), nullptr);
+}
+
+// Against a list: what is found is there, and where a line is complete what is not found is not.
+TEST_F(LookasideIndexTest, NeverDeniesANodeThatIsThere) {
+  std::mt19937 random(20'070'101);
+  std::vector<std::size_t> certain(2);
+  index_.reserve(200);
+  for (int step = 0; step < 20'000; ++step) {
+    const std::size_t hash = random() % 300;
+    const auto at = std::find_if(nodes_.begin(), nodes_.end(),
+                                 [&](const Node& node) { return node.hash == hash; });
+    Node* const found = find(hash);
+    if (at == nodes_.end()) {
+      EXPECT_EQ(found, nullptr);
+      certain[0] += index_.complete(hash) ? 1U : 0U;
+      add(hash);
+    } else {
+      EXPECT_TRUE(found == &*at || (found == nullptr && !index_.complete(hash)));
+      certain[1] += found != nullptr ? 1U : 0U;
+      index_.erase(hash, *at);
+      nodes_.erase(at);
+    }
+  }
+  EXPECT_GT(certain[0], 5'000U);
+  EXPECT_GT(certain[1], 8'000U);
 }
 
 TEST_F(LookasideIndexTest, AFullLineForgetsOneForTheNewOne) {

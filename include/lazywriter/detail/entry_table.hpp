@@ -44,16 +44,11 @@ class EntryTable {
   /// Throws: what comparing keys throws.
   template <class View>
   Node* find(const KeyProbe<View>& probe) {
-    const auto is_it = [&](const Node& node) { return KeyRefEqual{}(node.first, probe); };
-    if (Node* const node = index_.find(probe.hash, is_it); node != nullptr) [[likely]]
-      return node;
-    const auto found = map_.find(probe);
-    return found == map_.end() ? nullptr : &*found;
+    return look_up(*this, probe);
   }
   template <class View>
   const Node* find(const KeyProbe<View>& probe) const {
-    const auto found = map_.find(probe);
-    return found == map_.end() ? nullptr : &*found;
+    return look_up(*this, probe);
   }
 
   [[nodiscard]] static const Key& key_of(const Node& node) noexcept { return *node.first.key; }
@@ -331,6 +326,16 @@ class EntryTable {
 
  private:
   using Policy = EvictionPolicy<Node, EntryHookOf<Item>, EntryHashOf<Item>>;
+
+  template <class Self, class View>
+  static auto look_up(Self& self, const KeyProbe<View>& probe) -> decltype(&*self.map_.begin()) {
+    const auto is_it = [&](const Node& node) { return KeyRefEqual{}(node.first, probe); };
+    if (Node* const node = self.index_.find(probe.hash, is_it); node != nullptr) [[likely]]
+      return node;
+    if (self.index_.complete(probe.hash)) return nullptr;
+    const auto found = self.map_.find(probe);
+    return found == self.map_.end() ? nullptr : &*found;
+  }
 
   /// dirty -> clean, for an entry that is not in flight and not linked (or about to be forgotten).
   Removed settle(Node& node) noexcept {

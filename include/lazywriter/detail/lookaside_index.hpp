@@ -12,10 +12,11 @@
 
 namespace lazywriter::detail {
 
-/// A hint, never the truth: a node that is not found here may be in the map, so a miss asks the
-/// map. It may hold only nodes that are in the map, whose addresses survive a rehash; whoever
-/// erases a node from the map erases it here. Knows no locks. Nothing throws: without memory it
-/// stays as small as it is.
+/// A hint; the map is the truth, and the table is correct, only slower, with an index that knows
+/// nothing. Every node that enters the map is inserted here, and erased before it leaves; addresses
+/// of nodes survive a rehash. A full line forgets nodes, so that one that is not found may be in
+/// the map after all, but where the line is complete it is not. Knows no locks. Nothing throws:
+/// without memory it stays as small as it is.
 template <class Node>
 class LookasideIndex {
  public:
@@ -33,23 +34,33 @@ class LookasideIndex {
     const std::uint64_t mixed = mix(hash);
     const Slot tag = tag_of(mixed);
     for (const Slot slot : lines_[line_of(mixed)].slots) {
-      if ((slot & tag_bits) != tag || slot == empty) continue;
+      if ((slot & tag_bits) != tag) continue;
       Node* const node = node_of(slot);
       if (is_it(*node)) return node;
     }
     return nullptr;
   }
 
+  /// Returns: whether a node of that hash which find() does not return is not in the map either.
+  [[nodiscard]] bool complete(std::size_t hash) const noexcept {
+    if (lines_ == nullptr) return false;
+    const auto& slots = lines_[line_of(mix(hash))].slots;
+    return std::find(slots.begin(), slots.end(), empty) != slots.end();
+  }
+
   /// Effect: remembers a node, in place of another one if its line is full.
   void insert(std::size_t hash, Node& node) noexcept {
     if (lines_ == nullptr) return;
-    const auto address = reinterpret_cast<std::uintptr_t>(&node);  // NOLINT
-    if ((static_cast<Slot>(address) & tag_bits) != 0) return;      // no room for the tag beside it
     const std::uint64_t mixed = mix(hash);
     auto& slots = lines_[line_of(mixed)].slots;
-    auto at = std::find(slots.begin(), slots.end(), empty);
+    const auto address = static_cast<Slot>(reinterpret_cast<std::uintptr_t>(&node));  // NOLINT
+    if ((address & tag_bits) != 0) {  // no room for the tag beside it
+      std::replace(slots.begin(), slots.end(), empty, hole);
+      return;
+    }
+    auto at = std::find_if(slots.begin(), slots.end(), [](Slot slot) { return slot <= hole; });
     if (at == slots.end()) at = slots.begin() + ((mixed >> victim_shift) % slots.size());
-    *at = tag_of(mixed) | static_cast<Slot>(address);
+    *at = tag_of(mixed) | address;
   }
 
   /// Effect: forgets a node, which must leave the map now.
@@ -59,7 +70,8 @@ class LookasideIndex {
     const Slot slot =
         tag_of(mixed) | static_cast<Slot>(reinterpret_cast<std::uintptr_t>(&node));  // NOLINT
     auto& slots = lines_[line_of(mixed)].slots;
-    std::replace(slots.begin(), slots.end(), slot, empty);
+    const bool was_full = std::find(slots.begin(), slots.end(), empty) == slots.end();
+    std::replace(slots.begin(), slots.end(), slot, was_full ? hole : empty);
   }
 
   /// How many entries it is meant for; with more it forgets more and more.
@@ -71,7 +83,11 @@ class LookasideIndex {
   /// The upper 16 bits hold a tag of the hash, the others the address: user-space addresses of
   /// 64-bit systems leave the upper bits free. One that does not is not indexed.
   using Slot = std::uint64_t;
+  /// Never used: a line that has an empty slot was never full, so it holds every node of its
+  /// hashes.
   static constexpr Slot empty = 0;
+  /// Free again, in a line that was full once and may have forgotten a node.
+  static constexpr Slot hole = 1;
   static constexpr Slot tag_bits = 0xFFFFULL << 48;
   static constexpr unsigned victim_shift = 40;
   /// Of 8 slots: at this load few lines overflow.
@@ -89,7 +105,8 @@ class LookasideIndex {
   [[nodiscard]] std::size_t line_of(std::uint64_t mixed) const noexcept {
     return static_cast<std::size_t>(((mixed & 0xFFFFFFFFULL) * count_) >> 32);
   }
-  static Slot tag_of(std::uint64_t mixed) noexcept { return mixed & tag_bits; }
+  /// Never 0, which is the tag of free slots.
+  static Slot tag_of(std::uint64_t mixed) noexcept { return (mixed & tag_bits) | Slot{1} << 63; }
   static Node* node_of(Slot slot) noexcept {
     return reinterpret_cast<Node*>(static_cast<std::uintptr_t>(slot & ~tag_bits));  // NOLINT
   }
