@@ -11,6 +11,7 @@
 #include <future>
 #include <lazywriter/lazy_writer_cache.hpp>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -65,6 +66,22 @@ class Doubt : public pgtest::Notes {
     store.commit_tx(transaction);
   }
 
+  /// Effect: remembers the backend of the transaction under way. Called from the proxy's threads.
+  void note_backend() {
+    const std::string found = backend();
+    const std::lock_guard lock{mutex_};
+    noted_ = found;
+  }
+  void note_and_stop_backend() {
+    note_backend();
+    ::kill(std::stoi(noted_backend()), SIGSTOP);
+  }
+  std::string noted_backend() const {
+    const std::lock_guard lock{mutex_};
+    return noted_;
+  }
+  void continue_backend() const { ::kill(std::stoi(noted_backend()), SIGCONT); }
+
   /// The backend of the transaction under way, "nothing" without one.
   std::string backend() const {
     return value(
@@ -72,15 +89,18 @@ class Doubt : public pgtest::Notes {
         "NOT NULL");
   }
 
-  void wait_for_end_of(const std::string& process) const {
+  void wait_for_end_of_backend() const {
     pgtest::Admin observer = admin();
+    const std::string process = noted_backend();
     pgtest::wait_until("the backend has ended", [&] {
       return observer.value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + process) == "0";
     });
   }
 
  private:
-  std::unique_ptr<pgtest::CommitProxy> proxy_;
+  mutable std::mutex mutex_;
+  std::string noted_;                           // guarded by mutex_
+  std::unique_ptr<pgtest::CommitProxy> proxy_;  // last: its threads use what is above
 };
 
 TEST_F(Doubt, ACommitThatNeverArrivedIsDoneAgain) {
@@ -106,12 +126,11 @@ TEST_F(Doubt, ACommitStillUnderWayIsTerminatedAndNobodyElseIs) {
   NoteStore store = make_store(options());
   pgtest::Admin bystander = admin();  // the same user, in a transaction with an id
   bystander.exec("BEGIN; INSERT INTO notes VALUES ('other', 'kept')");
-  std::string process;
-  proxy().at_commit(AtCommit::hold_and_cut, [&] { process = backend(); });
+  proxy().at_commit(AtCommit::hold_and_cut, [this] { note_backend(); });
   save_in_doubt(store, {"a", "old"});
-  EXPECT_EQ(backend(), process);  // alive, and ready to commit
+  EXPECT_EQ(backend(), noted_backend());  // alive, and ready to commit
   erase(store, "a");
-  wait_for_end_of(process);
+  wait_for_end_of_backend();
   proxy().release();  // too late
   bystander.exec("COMMIT");
   EXPECT_EQ(rows(), "other=kept");
@@ -119,11 +138,7 @@ TEST_F(Doubt, ACommitStillUnderWayIsTerminatedAndNobodyElseIs) {
 
 TEST_F(Doubt, IsSettledBeforeAnythingElseIsWritten) {
   NoteStore store = make_store(impatient());
-  std::string process;
-  proxy().at_commit(AtCommit::hold_and_cut, [&] {
-    process = backend();
-    ::kill(std::stoi(process), SIGSTOP);
-  });
+  proxy().at_commit(AtCommit::hold_and_cut, [this] { note_and_stop_backend(); });
   save_in_doubt(store, {"a", "old"});
   for (int attempt = 0; attempt < 2; ++attempt) {
     const std::string message = message_of<pg::CommitInDoubt>([&] { store.begin_tx(); });
@@ -131,8 +146,8 @@ TEST_F(Doubt, IsSettledBeforeAnythingElseIsWritten) {
     EXPECT_EQ(store.classify(pg::CommitInDoubt{message}), lazywriter::WriteFailure::transient);
   }
   EXPECT_FALSE(store.find("a").has_value());  // lookups go on
-  ::kill(std::stoi(process), SIGCONT);
-  wait_for_end_of(process);
+  continue_backend();
+  wait_for_end_of_backend();
   erase(store, "a");
   proxy().release();
   EXPECT_EQ(rows(), "");
@@ -183,25 +198,20 @@ enum class Then { newer_put, erase };
 
 class DoubtUnderACache : public Doubt, public testing::WithParamInterface<std::tuple<Fault, Then>> {
  protected:
-  /// Effect: the next COMMIT meets the fault. The backend it concerns is in process_ afterwards.
+  /// Effect: the next COMMIT meets the fault.
   void arm(Fault fault) {
-    const auto note_backend = [this] { process_ = backend(); };
+    const auto note = [this] { note_backend(); };
     switch (fault) {
       case Fault::drop:
-        return proxy().at_commit(AtCommit::drop, note_backend);
+        return proxy().at_commit(AtCommit::drop, note);
       case Fault::lose_answer:
-        return proxy().at_commit(AtCommit::lose_answer, note_backend);
+        return proxy().at_commit(AtCommit::lose_answer, note);
       case Fault::hold:
-        return proxy().at_commit(AtCommit::hold_and_cut, note_backend);
+        return proxy().at_commit(AtCommit::hold_and_cut, note);
       case Fault::stop_backend:  // the COMMIT waits at its socket
-        return proxy().at_commit(AtCommit::pass, [this] {
-          process_ = backend();
-          ::kill(std::stoi(process_), SIGSTOP);
-        });
+        return proxy().at_commit(AtCommit::pass, [this] { note_and_stop_backend(); });
     }
   }
-
-  std::string process_;
 };
 
 TEST_P(DoubtUnderACache, TheNewestWriteWins) {
@@ -221,12 +231,12 @@ TEST_P(DoubtUnderACache, TheNewestWriteWins) {
   }
   if (fault == Fault::stop_backend) {
     EXPECT_EQ(cache.flush().pending, 1U);  // tried, and rightly refused
-    ::kill(std::stoi(process_), SIGCONT);
+    continue_backend();
   }
   EXPECT_TRUE(cache.flush(60s).ok());
   EXPECT_EQ(rows(), expected);
   proxy().release();
-  wait_for_end_of(process_);
+  wait_for_end_of_backend();
   EXPECT_EQ(rows(), expected);
   EXPECT_EQ(cache.get("a").has_value(), then != Then::erase);
 }

@@ -468,6 +468,24 @@ TEST_F(RoundTrip, DomainsNarrowColumnsAndPartitions) {
   EXPECT_THROW(store.save(too_long, transaction), std::exception);  // never cut off silently
 }
 
+TEST_F(RoundTrip, WhatAColumnsOwnTypeDoesToAValueStillHappens) {
+  exec(
+      "CREATE TABLE typed (name text PRIMARY KEY, rounded numeric(12,2), padded char(4), cut "
+      "varchar(4))");
+  const auto stored = [this](auto member, const char* column, const char* type, std::string text) {
+    lazywriter::PqxxReaderWriter store{
+        pg::table<Note>("typed", pg::key(&Note::name, "name"), pg::column(member, column, type)),
+        url(), options()};
+    Note note{"a", std::move(text)};
+    pgtest::save_one(store, note);
+    return store.find("a")->text;
+  };
+  EXPECT_EQ(stored(&Note::text, "rounded", "numeric(12,2)", "1.005"), "1.01");
+  EXPECT_EQ(stored(&Note::text, "padded", "char(4)", "ab"), "ab  ");
+  EXPECT_EQ(stored(&Note::text, "cut", "varchar(4)", "abcd   "), "abcd");
+  EXPECT_THROW(stored(&Note::text, "cut", "varchar(4)", "abcde"), std::exception);
+}
+
 TEST_F(RoundTrip, AFindForAKeyThatCannotExistFindsNothing) {
   exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
   exec("CREATE TABLE ids (name uuid PRIMARY KEY, text text NOT NULL)");

@@ -31,7 +31,7 @@ struct lazywriter::pg::codec<Megabyte> {
   static constexpr std::string_view sql_type = "text";
   static void encode(Megabyte value, std::string& out) { out.append(megabyte, value.letter); }
   static Megabyte decode(std::string_view text) {
-    if (text.size() != megabyte || text.find_first_not_of(text[0]) != std::string_view::npos) {
+    if (text.size() != megabyte || text != std::string(megabyte, text[0])) {
       throw std::invalid_argument("not a megabyte of one letter");
     }
     return {text[0]};

@@ -178,7 +178,8 @@ class SchemaCheck {
   }
 
   /// Whether a column of type `actual` stores and returns what is sent as `declared` without
-  /// changing it (or refuses it), although the types differ.
+  /// changing it (or refuses it), although the types differ. Blanks at the end of a text that is
+  /// too long for a varchar(n) are the exception that SQL makes.
   static bool types_fit(std::string_view declared, std::string_view actual) {
     constexpr std::array<std::pair<std::string_view, std::string_view>, 8> pairs{{
         {"text", "varchar"},
