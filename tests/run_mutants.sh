@@ -21,30 +21,40 @@ trap 'rm -rf "$scratch"' EXIT
 field() { sed -n "s/^$2: *//p" "$1"; }
 compile() { "$CXX" -std=c++20 -O0 -w -I"$scratch" "$@"; }
 
-# build_and_run INCLUDE_DIRECTORY TEST OUTPUT: 0 passed, 1 failed, 2 did not compile
+# build_and_run INCLUDE_DIRECTORY TEST OUTPUT LIMIT: 0 passed, 1 failed, 2 did not compile, 3 not done
+# after LIMIT seconds
 build_and_run() {
-  local include=$1 test=$2 output=$3 precompiled=core.hpp beside=() libraries=()
+  local include=$1 test=$2 output=$3 limit=$4 status=0 precompiled=core.hpp beside=() libraries=()
   if [[ $test == pqxx/* ]]; then
     precompiled=pqxx.hpp beside=("$root/cmake/throwaway_postgres.sh")
     read -ra libraries <<<"$(pkg-config --cflags --libs libpqxx libpq)"
   fi
-  compile -I"$include" -Itests -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
-    -lgtest_main -lgmock -lgtest "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
-  LAZYWRITER_PG_FAST=1 LAZYWRITER_MODEL_SECONDS=5 timeout 20 \
-    "${beside[@]}" "$output" --gtest_brief=1 --gtest_fail_fast >"$output.log" 2>&1 </dev/null || return 1
+  compile -I"$include" -Itests -Iexamples -Ibench -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
+    -lgmock -lgtest -lgtest_main "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
+  LAZYWRITER_PG_FAST=1 timeout "$limit" \
+    "${beside[@]}" "$output" --gtest_brief=1 --gtest_fail_fast >"$output.log" 2>&1 </dev/null || status=$?
+  if [[ $status -eq 124 ]]; then return 3; fi
+  return $((status != 0))
 }
 
-# apply MUTANT: the changed header on standard output
+# apply MUTANT: the changed header becomes `changed` in the mutant's directory.
 apply() {
+  local mutant=$1 work file line=0 statement
+  work=$scratch/$(basename "$mutant" .mutant)
+  file=$(field "$mutant" file)
+  mkdir -p "$work"
   {
     echo 'undef $/; $_ = <STDIN>; my $before;'
-    sed '/^\(#\|file:\|tests:\)/d; /^$/d' "$1" | while IFS= read -r statement; do
-      printf '$before = $_;\n%s\ndie "nothing changed by its line %d\\n" if $_ eq $before;\n' \
+    sed '/^\(#\|file:\|tests:\)/d; /^$/d' "$mutant" | while IFS= read -r statement; do
+      printf '$before = $_;\n%s\ndie "nothing changed by its statement %d\\n" if $_ eq $before;\n' \
         "$statement" "$((++line))"
     done
     echo 'print;'
-  } >"$scratch/$(basename "$1").pl"
-  perl "$scratch/$(basename "$1").pl" <"include/lazywriter/$(field "$1" file)"
+  } >"$work/change.pl"
+  [[ -n $(field "$mutant" tests) ]] || { echo "ERROR     $mutant names no tests" && return 1; }
+  perl "$work/change.pl" <"include/lazywriter/$file" >"$work/changed" 2>"$work/apply.log" && return
+  echo "ERROR     $mutant does not apply to $file: $(head -1 "$work/apply.log")"
+  return 1
 }
 
 run_mutant() {
@@ -52,21 +62,16 @@ run_mutant() {
   name=$(basename "$mutant" .mutant)
   work=$scratch/$name
   file=$(field "$mutant" file)
-  mkdir -p "$work"
   cp -r include "$work/include"
-  if ! apply "$mutant" >"$work/changed" 2>"$work/apply.log" || [[ ! -s $work/changed ]]; then
-    echo "ERROR     $name: does not apply to $file: $(head -1 "$work/apply.log")"
-    return 1
-  fi
   mv "$work/changed" "$work/include/lazywriter/$file"
   for test in $(field "$mutant" tests); do
     status=0
-    build_and_run "$work/include" "$test" "$work/test" || status=$?
+    build_and_run "$work/include" "$test" "$work/test" "$(<"$scratch/limit_${test//\//_}")" || status=$?
     if [[ $status -eq 2 ]]; then
       echo "ERROR     $name: does not compile: $(grep -m1 error "$work/test.log")"
       return 1
-    elif [[ $status -eq 1 ]]; then
-      echo "killed    $name (by $test, $((SECONDS - begin)) s)"
+    elif [[ $status -ne 0 ]]; then
+      echo "killed    $name (by $test$([[ $status -eq 1 ]] || echo ", which hangs"), $((SECONDS - begin)) s)"
       rm -rf "$work"
       return 0
     fi
@@ -77,8 +82,10 @@ run_mutant() {
 
 run_baseline() {
   local output=$scratch/baseline_${1//\//_} begin=$SECONDS
-  if build_and_run "$root/include" "$1" "$output"; then
+  if build_and_run "$root/include" "$1" "$output" 120; then
     echo "healthy   $1 ($((SECONDS - begin)) s)"
+    # Compiling took most of that, so a run that lasts longer hangs.
+    echo "$(((SECONDS - begin) * 2 + 15))" >"$scratch/limit_${1//\//_}"
     rm -f "$output"
     return
   fi
@@ -86,7 +93,7 @@ run_baseline() {
   tail -20 "$output.log"
   return 1
 }
-export -f run_mutant run_baseline build_and_run apply compile field
+export -f run_mutant run_baseline build_and_run compile field
 export CXX scratch root
 
 mutants=()
@@ -98,9 +105,9 @@ fi
 if [[ $LAZYWRITER_POSTGRES_TESTS == OFF ]]; then
   mapfile -t mutants < <(grep -LE '^tests:.*pqxx/' "${mutants[@]}")
 fi
-for mutant in "${mutants[@]}"; do
-  [[ -n $(field "$mutant" file) && -n $(field "$mutant" tests) ]] || { echo "ERROR     $mutant: names no file or no tests" && exit 1; }
-done
+failed=0
+for mutant in "${mutants[@]}"; do apply "$mutant" || failed=1; done
+[[ $failed -eq 0 ]] || exit 1
 mapfile -t tests < <(for mutant in "${mutants[@]}"; do field "$mutant" tests; done | tr -s ' ' '\n' | sort -u)
 
 # What no mutant changes is compiled once.
@@ -114,7 +121,6 @@ if [[ " ${tests[*]}" == *" pqxx/"* ]]; then
   compile "${flags[@]}" -x c++-header "$scratch/pqxx.hpp" -o "$scratch/pqxx.hpp.gch"
 fi
 
-failed=0
 printf '%s\n' "${tests[@]}" | xargs -P "$JOBS" -I{} bash -c 'run_baseline {}' || failed=1
 [[ $failed -eq 0 ]] || exit 1
 printf '%s\n' "${mutants[@]}" | xargs -P "$JOBS" -I{} bash -c 'run_mutant {}' | tee "$scratch/report" || failed=1
