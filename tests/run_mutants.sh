@@ -30,7 +30,7 @@ build_and_run() {
     read -ra libraries <<<"$(pkg-config --cflags --libs libpqxx libpq)"
   fi
   compile -I"$include" -Itests -Iexamples -Ibench -include "$precompiled" "tests/${test}_test.cpp" -o "$output" \
-    -lgmock -lgtest -lgtest_main "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
+    -lgtest_main -lgmock -lgtest "${libraries[@]}" -pthread >"$output.log" 2>&1 || return 2
   LAZYWRITER_PG_FAST=1 timeout "$limit" \
     "${beside[@]}" "$output" --gtest_brief=1 --gtest_fail_fast >"$output.log" 2>&1 </dev/null || status=$?
   if [[ $status -eq 124 ]]; then return 3; fi
