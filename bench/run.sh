@@ -34,7 +34,7 @@ mkdir -p build
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLAZYWRITER_BUILD_TESTS=OFF \
   -DLAZYWRITER_BUILD_EXAMPLES=OFF -DLAZYWRITER_INSTALL=OFF -DLAZYWRITER_BOOST_INCLUDE="$boost" >"$build.log" 2>&1 ||
   { cat "$build.log" >&2; exit 1; }
-cmake --build "$build" --target operations latency memory flush_overhead flush_postgres instructions
+cmake --build "$build" --target operations latency memory flush_overhead flush_postgres instructions hit_ratio
 
 results=bench/results rounds_directory=$build/rounds
 programs=(operations latency memory flush_overhead flush_postgres)
@@ -80,6 +80,8 @@ bench/instructions.sh "$build/bench/instructions" "$results/instructions.csv" | 
 echo
 python3 bench/budgets.py "$rounds_directory" --csv "$results/results.csv" ${quick:+--only-measured} | tee "$results/budgets.txt"
 python3 bench/plot.py "$rounds_directory" "$results"
+"$build/bench/hit_ratio" --csv >"$results/hit_ratio.csv"
+python3 bench/plot_hit_ratio.py "$results/hit_ratio.csv" "$results/hit_ratio.svg"
 if command -v rsvg-convert >/dev/null; then
   for chart in "$results"/*.svg; do
     rsvg-convert --zoom 1.5 "$chart" -o "${chart%.svg}.png"

@@ -1,11 +1,15 @@
 // What is bounded: unsaved entries by max_dirty, clean ones by capacity (P7).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "lazywriter/no_op_reader_writer.hpp"
 #include "support/manual_cache.hpp"
+#include "support/sanitizer.hpp"
 
 namespace lazywriter::testing {
 namespace {
@@ -160,6 +164,27 @@ TEST(Bounds, PruningSettlesAtTheCapacity) {
   for (int i = 0; i < 400; ++i)
     cache.get(key(i));
   EXPECT_LE(cache.size(), 130U);
+}
+
+/// Has an item under every key.
+class BoundlessStore : public NoOpReaderWriter<Counter> {
+ public:
+  static std::optional<Counter> find(int number) { return Counter{number}; }
+};
+
+// The prune loop runs as ever, and may be slow: who inserts keeps the bound then.
+TEST(Bounds, NeverMoreThanAQuarterAndALittleAboveTheCapacityWhateverComesIn) {
+  constexpr bool slow = LAZYWRITER_THREAD_SANITIZER != 0 || LAZYWRITER_ADDRESS_SANITIZER != 0;
+  constexpr int keys = slow ? 500'000 : 10'000'000;
+  LazyWriterCache cache{BoundlessStore{}, CacheConfig{.capacity = 10'000}};
+  constexpr int step = 100;
+  std::size_t most = 0;
+  for (int i = 0; i < keys; ++i) {
+    ASSERT_TRUE(cache.visit(i, [](const Counter&) {}));
+    if (i % step == 0) most = std::max(most, cache.size());
+  }
+  EXPECT_LE(most + step, 13'000U);
+  EXPECT_GE(most, 10'000U);
 }
 
 TEST(Bounds, UnsavedEntriesAreNeverEvicted) {
