@@ -30,6 +30,10 @@ endforeach()
 
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/liblazywriter-dev" RENAME copyright)
 
+# A project around this one makes its own package.
+if(NOT PROJECT_IS_TOP_LEVEL)
+  return()
+endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME liblazywriter-dev)
 set(CPACK_PACKAGE_VENDOR "lazywriter authors")
