@@ -69,13 +69,10 @@ inline bool connection_survives(const std::exception& error) {
       dynamic_cast<const UnreadableValue*>(&error) != nullptr) {
     return true;
   }
-  if (dynamic_cast<const pqxx::sql_error*>(&error) == nullptr) {
-    return dynamic_cast<const pqxx::transaction_rollback*>(&error) != nullptr;
-  }
   const std::string state = sqlstate_of(error);
+  if (state.empty()) return dynamic_cast<const pqxx::transaction_rollback*>(&error) != nullptr;
   constexpr std::array<std::string_view, 7> fatal{"57P", "26", "0A", "08", "25", "58", "XX"};
-  return !state.empty() &&
-         std::none_of(fatal.begin(), fatal.end(),
+  return std::none_of(fatal.begin(), fatal.end(),
                       [&state](std::string_view prefix) { return state.starts_with(prefix); });
 }
 

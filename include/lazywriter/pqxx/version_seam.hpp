@@ -11,6 +11,12 @@
 #include <utility>
 #include <vector>
 
+#if PQXX_VERSION_MAJOR < 6 || (PQXX_VERSION_MAJOR == 6 && PQXX_VERSION_MINOR < 4)
+#error "lazywriter needs libpqxx 6.4 or newer; this one is older"
+#elif PQXX_VERSION_MAJOR > 8
+#error "lazywriter knows libpqxx 6.4, 7.x and 8.x; this one is newer"
+#endif
+
 namespace lazywriter::pg::detail {
 
 /// Text parameters of one statement; none is NULL. They are moved from: a batch is large.

@@ -1,0 +1,11 @@
+// EXPECT: lazywriter knows libpqxx 6.4, 7.x and 8.x; this one is newer
+#include <pqxx/pqxx>
+
+#ifndef LAZYWRITER_COMPILE_FAIL_CONTROL
+#undef PQXX_VERSION_MAJOR
+#define PQXX_VERSION_MAJOR 9
+#endif
+
+#include <lazywriter/pqxx/version_seam.hpp>
+
+int main() {}
