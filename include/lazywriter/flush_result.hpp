@@ -38,7 +38,8 @@ struct UnsavedItem {
   key_type_t<Item> key;
   /// The value to be saved; nullopt: the key was erased.
   std::optional<Item> item;
-  /// Why the store did not take it the last time; empty when it has not been tried.
+  /// Why the store did not take it the last time; from close(), of an item that was not tried, the
+  /// store's last error; empty when there was none.
   std::string error;
   /// Counted rejections of this version.
   unsigned attempts = 0;

@@ -106,6 +106,9 @@ TEST(Shutdown, WithTheStoreDownTheUnsavedComeBackWithTheirReason) {
     if (unsaved.key == "parked") {
       EXPECT_EQ(unsaved.error, "may not");
       EXPECT_GE(unsaved.attempts, 1U);
+    } else {
+      EXPECT_EQ(unsaved.error, result.flush.error);
+      EXPECT_NE(unsaved.error, "");
     }
   }
   EXPECT_EQ(value_of(cache.get("a")), 1);

@@ -60,6 +60,9 @@ class Closing {
     if (!stopped_) flush_ = stop(cache, deadline_after(timeout));
     stopped_ = true;
     CloseResult<Item> result{flush_, cache.list_unsaved(false)};
+    for (auto& unsaved : result.unsaved) {
+      if (unsaved.error.empty()) unsaved.error = flush_.error;  // no transaction could begin
+    }
     result_ = result;
     return result;
   }
