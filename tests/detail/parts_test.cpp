@@ -130,6 +130,9 @@ TEST(KeyTextTest, WritesWhatPeopleUseAsKeys) {
   EXPECT_EQ(key_text(std::tuple{1, std::string("x")}), "(1, \"x\")");
   EXPECT_EQ(key_text(std::pair{2U, 3L}), "(2, 3)");
   struct Opaque {};
+  const std::string beginning(199, 'x');
+  EXPECT_EQ(key_text(beginning + "y"), '"' + beginning + "y\"");
+  EXPECT_EQ(key_text(beginning + "\u00e9!"), '"' + beginning + "...\" (202 bytes)");
   EXPECT_EQ(key_text(Opaque{}), "(a key without a text form)");
 }
 

@@ -46,6 +46,16 @@ TEST(ConnectionString, WhatCannotBeParsedIsNotRepeated) {
   EXPECT_THROW(ConnectionTarget(std::string_view("host=a\0b", 8), 1s), std::invalid_argument);
 }
 
+TEST(ConnectionString, AMessageSaysWhatToLookFor) {
+  try {
+    const ConnectionTarget target{"hosst=h password=hush", 1s};
+    ADD_FAILURE();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_TRUE(contains(error.what(), "a parameter in it is unknown")) << error.what();
+    EXPECT_TRUE(contains(error.what(), "has no quotes")) << error.what();
+  }
+}
+
 TEST(ConnectionString, SecretsAreBlottedOut) {
   const ConnectionTarget target{"host=h password=hush", 1s};
   EXPECT_EQ(target.without_secrets("hush and hush"), "*** and ***");

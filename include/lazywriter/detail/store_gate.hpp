@@ -36,6 +36,13 @@ struct Verdict {
   std::string error;
 };
 
+/// Returns: the text without the line ends that PostgreSQL's messages end with.
+inline std::string_view without_line_end(std::string_view text) noexcept {
+  while (text.ends_with('\n'))
+    text.remove_suffix(1);
+  return text;
+}
+
 /// Returns: what the exception being handled says; never throws (a text that cannot be copied is
 /// dropped).
 inline std::string current_error_text() noexcept {
@@ -43,7 +50,7 @@ inline std::string current_error_text() noexcept {
     try {
       throw;
     } catch (const std::exception& error) {
-      return error.what();
+      return std::string(without_line_end(error.what()));
     } catch (...) {
       return "an exception that is not a std::exception";
     }

@@ -27,7 +27,10 @@ class ConnectionTarget {
         text.find('\0') == std::string::npos ? PQconninfoParse(text.c_str(), nullptr) : nullptr,
         &PQconninfoFree};
     if (options == nullptr) {
-      refuse("it has the form of neither keywords and values nor a URI");
+      refuse(
+          "a parameter in it is unknown, a value with a space in it has no quotes, or it is "
+          "neither "
+          "postgresql://user:password@host:port/database?parameter=value nor keyword=value ...");
     }
     bool has_timeout = false;
     for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {

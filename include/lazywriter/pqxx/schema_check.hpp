@@ -112,7 +112,7 @@ class SchemaCheck {
     }
     if (!is_true(field_text(rows, 0, 4))) {
       fault("the right to use its schema is missing; GRANT USAGE ON SCHEMA " +
-            quote_identifier(text_of(field_text(rows, 0, 3))));
+            quote_identifier(text_of(field_text(rows, 0, 3))) + to_user());
     }
     has_before_trigger_ = is_true(field_text(rows, 0, 5));
     return true;
@@ -312,6 +312,12 @@ class SchemaCheck {
           "; add a primary key or a unique constraint that is neither partial nor deferrable");
   }
 
+  /// Returns: the end of a GRANT, so that it can be run as it stands.
+  std::string to_user() {
+    const pqxx::result rows = session_.exec("SELECT quote_ident(current_user)");
+    return " TO " + text_of(field_text(rows, 0, 0));
+  }
+
   void check_rights() {
     std::vector<std::string> wanted;
     const bool key_only =
@@ -332,12 +338,12 @@ class SchemaCheck {
     }
     for (const auto& [right, columns] : missing_rights_) {
       fault("the right to " + right + " is missing for " + columns + "; GRANT " + right + " ON " +
-            table_.quoted);
+            table_.quoted + to_user());
     }
     const pqxx::result rows =
         session_.exec("SELECT has_table_privilege($1::oid, 'DELETE')", Parameters{oid_});
     if (!is_true(field_text(rows, 0, 0))) {
-      fault("the right to DELETE is missing; GRANT DELETE ON " + table_.quoted);
+      fault("the right to DELETE is missing; GRANT DELETE ON " + table_.quoted + to_user());
     }
     check_sequences();
   }
@@ -367,7 +373,7 @@ class SchemaCheck {
     for (std::size_t row = 0; row < row_count(rows); ++row) {
       const std::string sequence = text_of(field_text(rows, row, 0));
       fault("the right to use the sequence " + sequence + " is missing; GRANT USAGE ON SEQUENCE " +
-            sequence);
+            sequence + to_user());
     }
   }
 
