@@ -261,8 +261,8 @@ class CuckooMap {
     return map_.find_fn(key, f);
   }
   std::optional<Account> get(const std::string& key) {
-    std::optional<Account> copy;
-    map_.find_fn(key, [&](const Account& account) { copy.emplace(account); });
+    Account copy;  // GCC fills an empty std::optional with zeros, which is no fault of the peer
+    if (!get_into(key, copy)) return std::nullopt;
     return copy;
   }
   bool get_into(const std::string& key, Account& out) {
@@ -302,8 +302,8 @@ class BoostMap {
     return map_.cvisit(key, [&](const auto& entry) { f(entry.second); }) != 0;
   }
   std::optional<Account> get(const std::string& key) {
-    std::optional<Account> copy;
-    map_.cvisit(key, [&](const auto& entry) { copy.emplace(entry.second); });
+    Account copy;  // GCC fills an empty std::optional with zeros, which is no fault of the peer
+    if (!get_into(key, copy)) return std::nullopt;
     return copy;
   }
   bool get_into(const std::string& key, Account& out) {
