@@ -1,0 +1,426 @@
+// One pass over what is dirty: everything once in batches, halving what fails, parking what is
+// refused.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lazywriter/cache_config.hpp"
+#include "lazywriter/detail/flush_batch.hpp"
+#include "lazywriter/detail/flush_meter.hpp"
+#include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/key_text.hpp"
+#include "lazywriter/detail/retry_policy.hpp"
+#include "lazywriter/detail/shard.hpp"
+#include "lazywriter/detail/store_gate.hpp"
+#include "lazywriter/detail/store_monitor.hpp"
+#include "lazywriter/flush_result.hpp"
+
+namespace lazywriter::detail {
+
+/// What one pass was asked for, and what became of it.
+struct FlushPass {
+  bool only_due;
+  FlushToken::Deadline deadline;
+  /// What was written by then counts as pending when it stays unsaved.
+  Stamp cutoff;
+  FlushResult& result;
+  /// No further transaction: the store is away, or time is up.
+  bool over = false;
+  unsigned transient_in_a_row = 0;
+  bool wrote = false;
+  bool committed = false;
+  bool failed = false;
+  /// An entry that failed alone was not tried again, or failed again.
+  bool loner_waits = false;
+  /// When the first entry with its own pace is due.
+  Clock::time_point next_due = Clock::time_point::max();
+  std::vector<std::pair<std::string, std::string>> newly_parked{};
+};
+
+/// Makes the passes, and remembers between them what the store made of the entries. One at a time:
+/// the holder of the flush token calls run and uses retry.
+template <class Item, class Gate>
+class FlushPassRunner {
+ public:
+  FlushPassRunner(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config)
+      : shards_(shards),
+        config_(config),
+        batch_(shards, gate),
+        monitor_(gate, config.max_dirty),
+        retry_(config) {}
+
+  /// Effect: one pass. Never throws.
+  void run(FlushPass& pass) noexcept {
+    const Clock::time_point started = Clock::now();
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      shard->table.begin_turn();
+    }
+    try {
+      write_turn(pass);
+      retry_rejected(pass);
+    } catch (...) {
+      // Out of memory for our own lists. What is pinned is landed below, still dirty.
+      fail(pass, {Outcome::transient, current_error_text()});
+    }
+    land_all(pass, pins_);
+    for (Suspect& suspect : suspects_)
+      land_all(pass, Pins(&suspect.pin, 1));
+    pins_.clear();
+    suspects_.clear();
+    end_turn(pass);
+    retry_.pass_ended(pass.failed, pass.committed);
+    report(pass);
+    if (pass.wrote) meter_.pass_took(Clock::now() - started);
+  }
+
+  [[nodiscard]] const RetryPolicy& retry() const noexcept { return retry_; }
+
+  // By any thread:
+
+  /// Effect: no transaction begins from now on; a pass under way ends as soon as the call under way
+  /// does.
+  void halt() noexcept { halted_.store(true); }
+  [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
+  [[nodiscard]] FlushCounters counters() const noexcept { return meter_.counters(); }
+
+ private:
+  using Pass = FlushPass;
+  using Part = Shard<Item>;
+  using Table = typename Part::Table;
+  using Node = typename Part::Node;
+  using Pins = std::span<Pin<Item>>;
+
+  /// An entry that was rejected alone in this pass, or in one before.
+  struct Suspect {
+    Pin<Item> pin;
+    std::string error;
+    /// By the attempt of the round under way.
+    bool rejected = false;
+    /// It failed alone for now, before this pass.
+    bool alone = false;
+  };
+
+  // ---- the main part: everything once, in batches
+
+  void write_turn(Pass& pass) {
+    for (const auto& shard : shards_) {
+      while (!over(pass) && pin_some(pass, *shard)) {
+        if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
+      }
+    }
+    write_pins(pass);
+  }
+
+  /// Effect: pins the next entries of a shard's turn. Returns: whether there may be more.
+  bool pin_some(Pass& pass, Part& shard) {
+    const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
+    grow(pins_, room);
+    grow(suspects_, room);
+    const Clock::time_point now = Clock::now();
+    const MutexLock lock(shard.mutex);
+    for (std::size_t i = 0; i < room; ++i) {
+      Node* const node = shard.table.pin_next();
+      if (node == nullptr) return false;
+      Pin<Item> pin{&shard, node, no_stamp, node->second.failed};
+      const auto& trouble = node->second.trouble;
+      if (trouble == nullptr) {
+        pins_.push_back(pin);
+        continue;
+      }
+      const bool alone = retry_.is_loner(*trouble);
+      if (pass.only_due && trouble->retry_at > now) {
+        pass.loner_waits |= alone;
+        pass.next_due = std::min(pass.next_due, trouble->retry_at);
+        land(pass, pin, Place::front);
+      } else if (alone || trouble->rejections != 0) {
+        suspects_.push_back({pin, {}, false, alone});
+      } else {
+        pins_.push_back(pin);
+      }
+    }
+    return true;
+  }
+
+  void write_pins(Pass& pass) {
+    write_range(pass, pins_);
+    pins_.clear();
+  }
+
+  /// Effect: writes the pins in one transaction; halves what is rejected; lands all but the
+  /// suspects.
+  void write_range(Pass& pass, Pins pins) {
+    if (over(pass)) return land_all(pass, pins);
+    const std::size_t live = FlushBatchType::count_live(pins);
+    if (live == 0) return;
+    grow(suspects_, 1);
+    auto attempt = attempt_write(pass, pins);
+    switch (attempt.verdict.outcome) {
+      case Outcome::committed:
+        return;
+      case Outcome::rejected:
+        if (attempt.entries == 1) {
+          const auto at = std::find_if(pins.begin(), pins.end(),
+                                       [](const auto& pin) { return pin.node != nullptr; });
+          suspects_.push_back({*at, std::move(attempt.verdict.error)});
+          at->node = nullptr;
+        } else {
+          write_range(pass, pins.first(pins.size() / 2));
+          write_range(pass, pins.subspan(pins.size() / 2));
+        }
+        return;
+      case Outcome::transient:
+        if (attempt.entries == 1) return set_apart(pass, pins, std::move(attempt.verdict.error));
+        retry_.batch_failed(attempt.entries);
+        return land_all(pass, pins);
+      case Outcome::unavailable:
+      case Outcome::stopped:
+        return land_all(pass, pins);
+    }
+  }
+
+  // ---- what was rejected alone, after the rest has been committed
+
+  /// Another item's row may have been in its way, or its parent not yet written: rounds repeat
+  /// while one of them commits something. Only a rejection in a round without progress says
+  /// something of the item; a round that is cut short goes on in the next pass.
+  void retry_rejected(Pass& pass) {
+    std::size_t writes_left = config_.max_batch;
+    bool progress = true;
+    bool cut_short = false;
+    while (progress && writes_left != 0 && !suspects_.empty()) {
+      progress = false;
+      for (Suspect& suspect : suspects_) {
+        suspect.rejected = false;
+        if (over(pass) || writes_left == 0) {
+          pass.loner_waits |= suspect.alone;
+          cut_short = true;
+          continue;
+        }
+        --writes_left;
+        const Pins alone(&suspect.pin, 1);
+        auto attempt = attempt_write(pass, alone);
+        progress |= attempt.verdict.outcome == Outcome::committed && attempt.entries != 0;
+        suspect.rejected = attempt.verdict.outcome == Outcome::rejected;
+        suspect.error = std::move(attempt.verdict.error);
+        if (attempt.verdict.outcome == Outcome::transient) {
+          set_apart(pass, alone, std::move(suspect.error));
+        }
+      }
+      if (progress) retry_.unblocked();
+      std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
+    }
+    // Those that this pass did not come to are landed in front of these, so that all have their
+    // turn.
+    for (Suspect& suspect : suspects_) {
+      if (!suspect.rejected) continue;
+      if (progress) {
+        land_back(pass, suspect);
+      } else {
+        count_rejection(pass, suspect, cut_short);
+      }
+    }
+  }
+
+  void land_back(Pass& pass, Suspect& suspect) noexcept {
+    batch_.for_each_hold(Pins(&suspect.pin, 1),
+                         [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
+  }
+
+  void count_rejection(Pass& pass, Suspect& suspect, bool cut_short) {
+    pass.newly_parked.reserve(pass.newly_parked.size() + 1);
+    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
+      shard.mutex.assert_held();
+      auto* const trouble = trouble_of(*pin.node);
+      if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
+        if (retry_.rejected(*trouble, std::move(suspect.error))) {
+          shard.table.mark_parked(*pin.node);
+          note_parked(pass, *pin.node);
+        } else {
+          pass.next_due = std::min(pass.next_due, trouble->retry_at);
+        }
+      }
+      land(pass, pin, Place::back);
+    });
+  }
+
+  // ---- outcomes
+
+  auto attempt_write(Pass& pass, Pins pins) noexcept {
+    auto attempt = batch_.write(
+        pins, [&](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); },
+        [&](Pin<Item>& pin, std::string&& error) noexcept {
+          note_error(pass, error);
+          set_own_pace(pass, pin, std::move(error));
+        },
+        [&](Before call) noexcept { return call == Before::commit ? halted_.load() : over(pass); });
+    if (attempt.entries == 0) return attempt;
+    pass.wrote = true;
+    if (attempt.verdict.outcome == Outcome::committed) {
+      meter_.committed(attempt.saved, attempt.erased, attempt.retried);
+      pass.result.written += attempt.saved;
+      pass.result.erased += attempt.erased;
+      pass.committed = true;
+      pass.transient_in_a_row = 0;
+      if (attempt.was_alone) retry_.loner_recovered();
+      if (std::any_of(pins.begin(), pins.end(),
+                      [](const auto& pin) { return pin.failed_before; })) {
+        retry_.unblocked();
+      }
+    } else if (attempt.verdict.outcome == Outcome::stopped) {
+      note_error(pass, attempt.verdict.error);
+      pass.over = true;
+    } else {
+      meter_.failed(attempt.entries, attempt.retried);
+      fail(pass, attempt.verdict, attempt.was_alone && attempt.entries == 1);
+    }
+    return attempt;
+  }
+
+  static void note_error(Pass& pass, const std::string& error) noexcept {
+    try {
+      pass.result.error = error;
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for the text; the counts tell
+    }
+  }
+
+  /// `known`: the entry has its own pace; its failure must not slow down the others.
+  void fail(Pass& pass, const Verdict& verdict, bool known = false) noexcept {
+    note_error(pass, verdict.error);
+    if (verdict.outcome == Outcome::rejected) return;
+    pass.failed |= !known || verdict.outcome == Outcome::unavailable;
+    ++pass.transient_in_a_row;
+    // One bad batch does not hold up the others; two in a row look like a store that is down.
+    pass.over |= verdict.outcome == Outcome::unavailable || pass.transient_in_a_row >= 2;
+    try {
+      monitor_.failed(verdict.error);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
+    }
+  }
+
+  /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
+  /// alone until one like it succeeds. `pins`: that entry, and perhaps landed ones.
+  void set_apart(Pass& pass, Pins pins, std::string&& error) noexcept {
+    batch_.for_each_hold(pins,
+                         [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, std::move(error)); });
+    pass.loner_waits = true;
+  }
+
+  /// Under the shard's lock.
+  void set_own_pace(Pass& pass, Pin<Item>& pin, std::string&& error) noexcept {
+    auto* const trouble = trouble_of(*pin.node);
+    if (trouble != nullptr) {
+      retry_.failed_alone(*trouble, std::move(error));
+      pass.next_due = std::min(pass.next_due, trouble->retry_at);
+    }
+    land(pass, pin, Place::back);
+  }
+
+  /// Returns: what is remembered of a pinned entry's failures, made if need be; nullptr if that
+  /// fails or the entry was written since its copy was taken, which makes them another version's.
+  static Trouble<key_type_t<Item>>* trouble_of(Node& node) noexcept {
+    auto& entry = node.second;
+    if (!entry.failed || entry.unsaved_since == no_stamp || entry.parked()) return nullptr;
+    try {
+      if (entry.trouble == nullptr) entry.trouble = std::make_unique<Trouble<key_type_t<Item>>>();
+    } catch (...) {
+      return nullptr;
+    }
+    return entry.trouble.get();
+  }
+
+  /// Under the shard's lock.
+  void land(Pass& pass, Pin<Item>& pin, Place place) noexcept {
+    pin.shard->mutex.assert_held();
+    Node& node = *std::exchange(pin.node, nullptr);
+    const auto& entry = node.second;
+    if (entry.unsaved_since != no_stamp && entry.unsaved_since <= pass.cutoff && !entry.parked()) {
+      ++pass.result.pending;
+    }
+    batch_.bury(pin.shard->table.land(node, place));
+  }
+
+  void land_all(Pass& pass, Pins pins) noexcept {
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+      Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
+      land(pass, pin, Place::front);
+    });
+  }
+
+  void note_parked(Pass& pass, const Node& node) noexcept {
+    try {
+      pass.newly_parked.emplace_back(key_text(Table::key_of(node)), node.second.trouble->error);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): parked() still tells
+    }
+    meter_.parked();
+  }
+
+  // ---- the end of a pass
+
+  /// Effect: what the pass did not come to is dirty as before.
+  void end_turn(Pass& pass) noexcept {
+    for (const auto& shard : shards_) {
+      for (bool more = true; more;) {
+        const MutexLock lock(shard->mutex);
+        for (std::size_t i = 0; i < entries_per_hold && more; ++i) {
+          Node* const node = shard->table.pin_next();
+          more = node != nullptr;
+          if (!more) break;
+          Pin<Item> pin{shard.get(), node, no_stamp};
+          land(pass, pin, Place::front);
+        }
+        if (!more) pass.result.pending += shard->table.end_turn();
+      }
+    }
+  }
+
+  void report(const Pass& pass) noexcept {
+    try {
+      for (const auto& [key, error] : pass.newly_parked)
+        monitor_.parked(key, error);
+      if (pass.committed && !pass.failed && !pass.loner_waits) monitor_.recovered();
+      if (config_.max_dirty != 0) monitor_.backlog(shards_.unsaved());
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
+    }
+  }
+
+  bool over(Pass& pass) const noexcept {
+    pass.over |= halted_.load() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
+    return pass.over;
+  }
+
+  /// Effect: makes room for `more` further elements, so that adding them cannot fail.
+  template <class Vector>
+  static void grow(Vector& vector, std::size_t more) {
+    if (vector.capacity() - vector.size() >= more) return;
+    vector.reserve(std::max(vector.size() + more, vector.capacity() * 2));
+  }
+
+  using FlushBatchType = FlushBatch<Item, Gate>;
+
+  ShardSet<Item>& shards_;
+  const CacheConfig& config_;
+  /// Set once: close wants no further transaction.
+  std::atomic<bool> halted_{false};
+
+  // Everything from here to meter_ belongs to the holder of the flush token.
+  FlushBatchType batch_;
+  StoreMonitor<Gate> monitor_;
+  RetryPolicy retry_;
+  /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
+  /// passes.
+  std::vector<Pin<Item>> pins_;
+  std::vector<Suspect> suspects_;
+
+  FlushMeter meter_;
+};
+
+}  // namespace lazywriter::detail
