@@ -67,7 +67,7 @@ done
 
 {
   sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1
-  echo "$(nproc) processors, Linux $(uname -r)"
+  echo "$(nproc) processors, Linux $(uname -r | cut -d- -f1)"
   compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
   echo "$("$compiler" --version | head -n 1), Release"
   echo "PostgreSQL: $(psql --version 2>/dev/null || echo none)"
