@@ -129,6 +129,11 @@ def latency(table, data):
         for store in ("noop", "postgres"):
             ratio = data.ratio(f"latency/{name}/flush_{store}", f"latency/{name}/quiet", "p99_9")
             table.at_most(f"{name}, {store} store", ratio, 3, 1.5)
+    table.section("p99 in the foreground while the store is in trouble, against a store that is well")
+    for name in ("visit", "put"):
+        for trouble in ("away", "fails", "rejects"):
+            ratio = data.ratio(f"latency/{name}/store_{trouble}", f"latency/{name}/store_well", "p99")
+            table.at_most(f"{name}, store {trouble}", ratio, 2)
 
 
 def flush(table, data):

@@ -1,14 +1,21 @@
 // How long single calls of visit and put take: in peace, during a flush, during a prune, and while
 // the cache grows.
 //
-// Names are latency/OPERATION/SITUATION; the counters are p50, p99, p99_9, p99_99 and worst in
-// nanoseconds, reading the clock (some 25 ns) included. One thread makes the calls; the flush or
-// prune of 100,000 items runs on a second one.
+// Names are latency/OPERATION/SITUATION (store_*: beside the flush loop, the store being well,
+// away, failing for now, or rejecting one item in a thousand); the counters are p50, p99, p99_9,
+// p99_99 and worst in nanoseconds, reading the clock (some 25 ns) included. One thread makes the
+// calls; the flush or prune of 100,000 items runs on a second one.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +26,7 @@
 
 namespace {
 
+using bench::Account;
 using bench::call_during;
 using bench::Caller;
 using bench::Percentiles;
@@ -34,7 +42,8 @@ const std::vector<std::string>& stream() {
   return kept;
 }
 
-void fill(Cache& cache, std::size_t from, std::size_t to) {
+template <class AnyCache>
+void fill(AnyCache& cache, std::size_t from, std::size_t to) {
   for (const std::uint64_t i : bench::shuffled(to - from))
     cache.put(bench::make_account(bench::make_key(from + i)));
 }
@@ -84,6 +93,57 @@ void during_prune(benchmark::State& state, Caller::Kind kind) {
   report(state, percentiles);
 }
 
+/// What is wrong with the store.
+enum class Trouble { none, away, fails, rejects };
+
+/// Takes everything at once, or is in trouble all the time.
+class TroubledStore : public lazywriter::NoOpReaderWriter<Account> {
+ public:
+  explicit TroubledStore(Trouble trouble) : trouble_(trouble) {}
+
+  transaction_type begin_tx() {
+    if (trouble_ == Trouble::away) throw std::runtime_error("no connection");
+    return {};
+  }
+  void save_batch(std::span<Account> accounts, transaction_type&) {
+    if (trouble_ == Trouble::fails) throw std::runtime_error("the disk is full");
+    if (trouble_ == Trouble::rejects &&
+        std::any_of(accounts.begin(), accounts.end(), [](const Account& account) {
+          return account.login.ends_with("777");  // one in a thousand
+        })) {
+      throw std::runtime_error("violates a constraint");
+    }
+  }
+  static lazywriter::WriteFailure classify(const std::exception& error) {
+    return std::string_view(error.what()) == "violates a constraint"
+               ? lazywriter::WriteFailure::rejected
+               : lazywriter::WriteFailure::transient;
+  }
+
+ private:
+  Trouble trouble_;
+};
+
+/// With the flush loop running, on 100,000 unsaved items to begin with; every tenth call is a put.
+void with_trouble(benchmark::State& state, Caller::Kind kind, Trouble trouble) {
+  Percentiles percentiles;
+  Percentiles ignored;
+  for ([[maybe_unused]] auto _ : state) {
+    lazywriter::CacheConfig config = bench::Lazywriter::settings(residents);
+    config.flush_interval = std::chrono::milliseconds{10};
+    lazywriter::LazyWriterCache cache(TroubledStore{trouble}, config);
+    fill(cache, 0, background_items);
+    Caller caller(kind, stream());
+    Caller writer(Caller::Kind::put, stream());
+    for (std::size_t i = 0; i < 2'000'000; ++i) {
+      caller.call(cache, percentiles);
+      if (i % 10 == 0) writer.call(cache, ignored);
+    }
+    benchmark::DoNotOptimize(caller.sum());
+  }
+  report(state, percentiles);
+}
+
 /// New keys only. `expected`: what the capacity makes the cache reserve; 0 = nothing.
 void growing(benchmark::State& state, std::size_t expected) {
   constexpr std::size_t grown = 1'000'000;
@@ -117,6 +177,12 @@ int main(int argc, char** argv) {
     add(operation + "/quiet", [kind = kind](auto& state) { quiet(state, kind); });
     add(operation + "/flush_noop", [kind = kind](auto& state) { during_flush(state, kind); });
     add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
+    for (const auto& [situation, trouble] :
+         {std::pair{"store_well", Trouble::none}, std::pair{"store_away", Trouble::away},
+          std::pair{"store_fails", Trouble::fails}, std::pair{"store_rejects", Trouble::rejects}}) {
+      add(operation + '/' + situation,
+          [kind = kind, trouble = trouble](auto& state) { with_trouble(state, kind, trouble); });
+    }
   }
   add("put/grow_reserved", [](auto& state) { growing(state, 1'000'000); });
   add("put/grow_not_reserved", [](auto& state) { growing(state, 0); });
