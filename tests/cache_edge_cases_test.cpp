@@ -201,23 +201,26 @@ TEST_F(EdgeCasesTest, WhatWasParkedAtTheCallIsPendingWhenItIsReleasedDuringTheFl
 
 TEST_F(EdgeCasesTest, ConcurrentUpdatesOfAnAbsentKeyShareOneFind) {
   LazyWriterCache cache(store_, by_hand());
-  std::latch go_on(1);
-  store_.on_call([&](StoreCall call, FaultTime time) {
-    if (call == StoreCall::find && time == FaultTime::before_effect) go_on.wait();
-  });
+  constexpr std::size_t callers = 4;
+  constexpr std::size_t rounds = 25;
   std::atomic<int> found{0};
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] { found += cache.update("absent", [](Row&) {}) ? 1 : 0; });
+  for (std::size_t round = 1; round <= rounds; ++round) {
+    std::latch go_on(1);
+    store_.on_call([&](StoreCall call, FaultTime time) {
+      if (call == StoreCall::find && time == FaultTime::before_effect) go_on.wait();
+    });
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < callers; ++i) {
+      threads.emplace_back([&] { found += cache.update("absent", [](Row&) {}) ? 1 : 0; });
+    }
+    // Nearly all of them wait for the one find by then.
+    while (cache.stats().misses < callers * round)
+      std::this_thread::yield();
+    go_on.count_down();
   }
-  // Nearly all of them wait for the one find by then; were "absent" no answer for those who waited,
-  // each would make a find of its own.
-  while (cache.stats().misses < 4)
-    std::this_thread::yield();
-  go_on.count_down();
-  threads.clear();
   EXPECT_EQ(found, 0);
-  EXPECT_LT(store_.calls(StoreCall::find), 4U);
+  // Were "absent" no answer for those who waited, each would make a find of its own in every round.
+  EXPECT_LT(store_.calls(StoreCall::find), callers * rounds);
 }
 
 // Saves one by one. Being interrupted does not help it: the call under way takes its time.

@@ -134,8 +134,8 @@ TEST(Shutdown, AHangingStoreIsInterruptedInTime) {
 TEST(Shutdown, AStoreThatCannotBeInterruptedIsWaitedForOnce) {
   Store store;
   LazyWriterCache cache{ErasingStore<Account>{store}, looping({.max_batch = 1})};
-  cache.put({"a", 1});
   const auto gate = block_at(store, StoreCall::commit_tx);
+  cache.put({"a", 1});
   gate->wait_for_arrival();
   cache.put({"b", 1});
   auto closing = in_background([&] { return cache.close(10ms); });
