@@ -27,6 +27,12 @@ struct Pin {
   bool failed_before = false;
 };
 
+/// Effect: makes room for `count` elements in all, so that adding them cannot fail.
+template <class Vector>
+void grow(Vector& vector, std::size_t count) {
+  if (vector.capacity() < count) vector.reserve(std::max(count, vector.capacity() * 2));
+}
+
 /// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token; the
 /// buffers are kept from batch to batch.
 template <class Item, class Gate>
@@ -50,24 +56,59 @@ class FlushBatch {
     bool was_alone = false;
   };
 
-  /// Effect: takes a fresh copy of what each pinned entry holds now and writes all in one
-  /// transaction. On success the entries are landed with what the store generated; else they are as
-  /// unsaved as before and still pinned. An entry that holds nothing unsaved any more is landed;
-  /// one that cannot be copied is given to `unreadable(pin, error)`, which runs under the shard's
-  /// lock and must land it. Never throws: out of memory is a transient failure.
-  /// `stop(Before)`: see StoreGate::write.
-  template <class Land, class Unreadable, class Stop>
-  Attempt write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable,
-                Stop&& stop) noexcept {
-    Attempt attempt;
-    try {
-      reserve(pins.size());
-    } catch (...) {
-      attempt.verdict = {Outcome::transient, current_error_text()};
-      attempt.entries = count_live(pins);
-      return attempt;
+  /// Effect: begins an empty batch.
+  void clear() noexcept {
+    items_.clear();
+    saved_.clear();
+    keys_.clear();
+    erased_.clear();
+    attempt_ = {};
+  }
+
+  /// Effect: makes room for `more` entries, so that taking them along needs no memory but that of
+  /// the copies. Throws: std::bad_alloc.
+  void make_room(std::size_t more) {
+    grow(items_, items_.size() + more);
+    grow(saved_, saved_.size() + more);
+    grow(erased_, erased_.size() + more);
+  }
+
+  /// Effect: takes along a fresh copy of what a pinned entry holds now; `index` is the pin's place
+  /// in the batch, for which there is room. An entry that holds nothing unsaved any more is landed;
+  /// one that cannot be copied is given to `unreadable(pin, error)`, which must land it. Under the
+  /// shard's lock.
+  template <class Land, class Unreadable>
+  void take(Pin<Item>& pin, std::size_t index, Land&& land, Unreadable&& unreadable) noexcept {
+    Node& node = *pin.node;
+    if (node.second.unsaved_since == no_stamp || node.second.parked()) {
+      land(pin, Place::front);
+      return;
     }
-    copy_out(pins, attempt, land, unreadable);
+    try {
+      if (node.second.erased) {
+        keys_.push_back(Table::key_of(node));
+        erased_.push_back(index);
+      } else {
+        items_.push_back(std::as_const(node.second).item());
+        saved_.push_back(index);
+      }
+    } catch (...) {
+      node.second.failed = true;
+      unreadable(pin, current_error_text());
+      return;
+    }
+    pin.since = Table::take(node);
+    attempt_.retried += node.second.failed ? 1U : 0U;
+    attempt_.was_alone |= node.second.trouble != nullptr && node.second.trouble->failures != 0;
+  }
+
+  /// Effect: writes what was taken along in one transaction; `pins` are those of the batch. On
+  /// success the entries are landed with what the store generated; else they are as unsaved as
+  /// before and still pinned. The batch is empty then. Never throws.
+  /// `stop(Before)`: see StoreGate::write.
+  template <class Land, class Stop>
+  Attempt write(std::span<Pin<Item>> pins, Land&& land, Stop&& stop) noexcept {
+    Attempt attempt = std::exchange(attempt_, {});
     attempt.saved = items_.size();
     attempt.erased = keys_.size();
     attempt.entries = attempt.saved + attempt.erased;
@@ -76,31 +117,48 @@ class FlushBatch {
     attempt.verdict = gate_.write(keys_, items_, stop);
     if (attempt.verdict.outcome == Outcome::committed) {
       merge(
-          erased_pins_, [](Node&, std::size_t) {}, land);
+          pins, erased_, [](Node&, std::size_t) {}, land);
       merge(
-          saved_pins_,
+          pins, saved_,
           [this](Node& node, std::size_t i) {
             if (!node.second.erased) node.second.item().copy_key_data_from(items_[i]);
           },
           land);
     } else {
-      for_each_hold(pins, [](Part&, Pin<Item>& pin) {
+      for_each_hold(pins, [](Part&, Pin<Item>& pin, std::size_t) {
         Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
       });
     }
-    items_.clear();
-    keys_.clear();
+    clear();
     return attempt;
   }
 
-  /// Effect: calls `visit(shard, pin)` for every pin that is not landed, under its shard's lock, in
-  /// short holds; slots that came free go back, and entries that left the map are destroyed outside
-  /// of the lock.
+  /// Effect: takes a fresh copy of what each pinned entry holds now and writes all of them. Never
+  /// throws: out of memory is a transient failure. See take and write.
+  template <class Land, class Unreadable, class Stop>
+  Attempt take_and_write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable,
+                         Stop&& stop) noexcept {
+    clear();
+    try {
+      make_room(pins.size());
+    } catch (...) {
+      Attempt attempt;
+      attempt.verdict = {Outcome::transient, current_error_text()};
+      attempt.entries = count_live(pins);
+      return attempt;
+    }
+    for_each_hold(pins,
+                  [&](Part&, Pin<Item>& pin, std::size_t i) { take(pin, i, land, unreadable); });
+    return write(pins, land, stop);
+  }
+
+  /// Effect: calls `visit(shard, pin, index)` for every pin that is not landed, under its shard's
+  /// lock, in short holds; slots that came free go back, and entries that left the map are
+  /// destroyed outside of the lock.
   template <class Visit>
   void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
     hold_runs(
-        pins.size(), [&](std::size_t i) -> Pin<Item>& { return pins[i]; },
-        [&](Part& shard, Pin<Item>& pin, std::size_t) { visit(shard, pin); });
+        pins.size(), [&](std::size_t i) -> Pin<Item>& { return pins[i]; }, visit);
   }
 
   /// Effect: keeps an entry that left the map until the lock is released. Under a lock.
@@ -112,48 +170,11 @@ class FlushBatch {
   }
 
  private:
-  void reserve(std::size_t entries) {
-    items_.clear();
-    keys_.clear();
-    saved_pins_.clear();
-    erased_pins_.clear();
-    items_.reserve(entries);
-    saved_pins_.reserve(entries);
-    erased_pins_.reserve(entries);
-  }
-
-  template <class Land, class Unreadable>
-  void copy_out(std::span<Pin<Item>> pins, Attempt& attempt, Land& land,
-                Unreadable& unreadable) noexcept {
-    for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
-      Node& node = *pin.node;
-      if (node.second.unsaved_since == no_stamp || node.second.parked()) {
-        land(pin, Place::front);
-        return;
-      }
-      try {
-        if (node.second.erased) {
-          keys_.push_back(Table::key_of(node));
-          erased_pins_.push_back(&pin);
-        } else {
-          items_.push_back(std::as_const(node.second).item());
-          saved_pins_.push_back(&pin);
-        }
-      } catch (...) {
-        node.second.failed = true;
-        unreadable(pin, current_error_text());
-        return;
-      }
-      pin.since = Table::take(node);
-      attempt.retried += node.second.failed ? 1U : 0U;
-      attempt.was_alone |= node.second.trouble != nullptr && node.second.trouble->failures != 0;
-    });
-  }
-
   template <class Store, class Land>
-  void merge(const std::vector<Pin<Item>*>& pins, Store store, Land& land) noexcept {
+  void merge(std::span<Pin<Item>> pins, const std::vector<std::size_t>& written, Store store,
+             Land& land) noexcept {
     hold_runs(
-        pins.size(), [&](std::size_t i) -> Pin<Item>& { return *pins[i]; },
+        written.size(), [&](std::size_t i) -> Pin<Item>& { return pins[written[i]]; },
         [&](Part&, Pin<Item>& pin, std::size_t i) {
           try {
             store(*pin.node, i);
@@ -205,11 +226,13 @@ class FlushBatch {
 
   ShardSet<Item>& shards_;
   Gate& gate_;
-  // Copies for the transaction under way, and the pins they were taken from, index by index.
+  // Copies for the next transaction, and the places of the pins they were taken from.
   std::vector<Item> items_;
-  std::vector<Pin<Item>*> saved_pins_;
+  std::vector<std::size_t> saved_;
   std::vector<Key> keys_;
-  std::vector<Pin<Item>*> erased_pins_;
+  std::vector<std::size_t> erased_;
+  /// What is known of the attempt before it is made.
+  Attempt attempt_;
   Graveyard<typename Part::Removed> graveyard_;
 };
 

@@ -76,6 +76,7 @@ class FlushPassRunner {
       land_all(pass, Pins(&suspect.pin, 1));
     pins_.clear();
     suspects_.clear();
+    batch_.clear();
     end_turn(pass);
     retry_.pass_ended(pass.failed, pass.committed);
     report(pass);
@@ -97,6 +98,7 @@ class FlushPassRunner {
   using Part = Shard<Item>;
   using Table = typename Part::Table;
   using Node = typename Part::Node;
+  using Batch = FlushBatch<Item, Gate>;
   using Pins = std::span<Pin<Item>>;
 
   /// An entry that was rejected alone in this pass, or in one before.
@@ -123,8 +125,9 @@ class FlushPassRunner {
   /// Effect: pins the next entries of a shard's turn. Returns: whether there may be more.
   bool pin_some(Pass& pass, Part& shard) {
     const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
-    grow(pins_, room);
-    grow(suspects_, room);
+    grow(pins_, pins_.size() + room);
+    grow(suspects_, suspects_.size() + room);
+    batch_.make_room(room);
     const Clock::time_point now = Clock::now();
     const MutexLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
@@ -133,7 +136,7 @@ class FlushPassRunner {
       Pin<Item> pin{&shard, node, no_stamp, node->second.failed};
       const auto& trouble = node->second.trouble;
       if (trouble == nullptr) {
-        pins_.push_back(pin);
+        take_along(pass, pin);
         continue;
       }
       const bool alone = retry_.is_loner(*trouble);
@@ -144,25 +147,41 @@ class FlushPassRunner {
       } else if (alone || trouble->rejections != 0) {
         suspects_.push_back({pin, {}, false, alone});
       } else {
-        pins_.push_back(pin);
+        take_along(pass, pin);
       }
     }
     return true;
   }
 
+  /// Effect: the pin is part of the next transaction. The copy is taken now, while the next entry
+  /// of the turn is fetched from memory. Under the shard's lock.
+  void take_along(Pass& pass, const Pin<Item>& pin) noexcept {
+    pins_.push_back(pin);
+    batch_.take(pins_.back(), pins_.size() - 1, lander(pass), pacer(pass));
+  }
+
+  /// Effect: writes what was taken along.
   void write_pins(Pass& pass) {
-    write_range(pass, pins_);
+    if (over(pass)) {
+      land_all(pass, pins_);
+    } else {
+      grow(suspects_, suspects_.size() + 1);
+      settle(pass, pins_, note(pass, pins_, batch_.write(pins_, lander(pass), stopper(pass))));
+    }
     pins_.clear();
+    batch_.clear();
   }
 
   /// Effect: writes the pins in one transaction; halves what is rejected; lands all but the
   /// suspects.
   void write_range(Pass& pass, Pins pins) {
     if (over(pass)) return land_all(pass, pins);
-    const std::size_t live = FlushBatchType::count_live(pins);
-    if (live == 0) return;
-    grow(suspects_, 1);
-    auto attempt = attempt_write(pass, pins);
+    if (Batch::count_live(pins) == 0) return;
+    grow(suspects_, suspects_.size() + 1);
+    settle(pass, pins, attempt_write(pass, pins));
+  }
+
+  void settle(Pass& pass, Pins pins, typename Batch::Attempt attempt) {
     switch (attempt.verdict.outcome) {
       case Outcome::committed:
         return;
@@ -232,12 +251,12 @@ class FlushPassRunner {
 
   void land_back(Pass& pass, Suspect& suspect) noexcept {
     batch_.for_each_hold(Pins(&suspect.pin, 1),
-                         [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
+                         [&](Part&, Pin<Item>& pin, std::size_t) { land(pass, pin, Place::back); });
   }
 
   void count_rejection(Pass& pass, Suspect& suspect, bool cut_short) {
     pass.newly_parked.reserve(pass.newly_parked.size() + 1);
-    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
+    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin, std::size_t) {
       shard.mutex.assert_held();
       auto* const trouble = trouble_of(*pin.node);
       if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
@@ -254,14 +273,28 @@ class FlushPassRunner {
 
   // ---- outcomes
 
+  // What the batch calls back.
+  auto lander(Pass& pass) noexcept {
+    return [this, &pass](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); };
+  }
+  auto pacer(Pass& pass) noexcept {
+    return [this, &pass](Pin<Item>& pin, std::string&& error) noexcept {
+      note_error(pass, error);
+      set_own_pace(pass, pin, std::move(error));
+    };
+  }
+  auto stopper(Pass& pass) const noexcept {
+    return [this, &pass](Before call) noexcept {
+      return call == Before::commit ? halted_.load() : over(pass);
+    };
+  }
+
   auto attempt_write(Pass& pass, Pins pins) noexcept {
-    auto attempt = batch_.write(
-        pins, [&](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); },
-        [&](Pin<Item>& pin, std::string&& error) noexcept {
-          note_error(pass, error);
-          set_own_pace(pass, pin, std::move(error));
-        },
-        [&](Before call) noexcept { return call == Before::commit ? halted_.load() : over(pass); });
+    return note(pass, pins, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
+  }
+
+  /// Effect: counts an attempt with `pins`. Returns: it.
+  auto note(Pass& pass, Pins pins, typename Batch::Attempt attempt) noexcept {
     if (attempt.entries == 0) return attempt;
     pass.wrote = true;
     if (attempt.verdict.outcome == Outcome::committed) {
@@ -309,8 +342,9 @@ class FlushPassRunner {
   /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
   /// alone until one like it succeeds. `pins`: that entry, and perhaps landed ones.
   void set_apart(Pass& pass, Pins pins, std::string&& error) noexcept {
-    batch_.for_each_hold(pins,
-                         [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, std::move(error)); });
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin, std::size_t) {
+      set_own_pace(pass, pin, std::move(error));
+    });
     pass.loner_waits = true;
   }
 
@@ -349,7 +383,7 @@ class FlushPassRunner {
   }
 
   void land_all(Pass& pass, Pins pins) noexcept {
-    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin, std::size_t) {
       Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
       land(pass, pin, Place::front);
     });
@@ -397,22 +431,13 @@ class FlushPassRunner {
     return pass.over;
   }
 
-  /// Effect: makes room for `more` further elements, so that adding them cannot fail.
-  template <class Vector>
-  static void grow(Vector& vector, std::size_t more) {
-    if (vector.capacity() - vector.size() >= more) return;
-    vector.reserve(std::max(vector.size() + more, vector.capacity() * 2));
-  }
-
-  using FlushBatchType = FlushBatch<Item, Gate>;
-
   ShardSet<Item>& shards_;
   const CacheConfig& config_;
   /// Set once: close wants no further transaction.
   std::atomic<bool> halted_{false};
 
   // Everything from here to meter_ belongs to the holder of the flush token.
-  FlushBatchType batch_;
+  Batch batch_;
   StoreMonitor<Gate> monitor_;
   RetryPolicy retry_;
   /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
