@@ -64,6 +64,7 @@ class Counting {
           [&](const std::string& key) { map.put(bench::make_account(key)); });
     if constexpr (Impl::tracks_changes) {
       std::size_t puts = 0;
+      map.drain();  // what was put before
       count(name + " put_drain", known_, [&](const std::string& key) {
         map.put(bench::make_account(key));
         if (++puts % 1'000 == 0) map.drain();
