@@ -249,9 +249,9 @@ TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
   Cache cache{store, manual({.max_batch = 1})};
   for (const auto* key : {"a", "b", "c"})
     cache.put({key, 1});
-  const auto deadline = std::chrono::steady_clock::now() + 20ms;
-  store.on_call([&](StoreCall call, FaultTime) {
-    while (call == StoreCall::commit_tx && std::chrono::steady_clock::now() < deadline)
+  store.on_call([](StoreCall call, FaultTime) {
+    const auto over = std::chrono::steady_clock::now() + 20ms;  // the flush began before
+    while (call == StoreCall::commit_tx && std::chrono::steady_clock::now() < over)
       std::this_thread::yield();
   });
   const FlushResult result = cache.flush(20ms);
