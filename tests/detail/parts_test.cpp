@@ -2,8 +2,10 @@
 // log.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -61,20 +63,53 @@ TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {
   EXPECT_FALSE(VisitorScope::active(&a));
 }
 
-TEST(MutexTest, ExcludesAndWakesWhoSleeps) {
+/// Effect: four threads count in turns under `Lock`s.
+template <class... Lock>
+void expect_exclusion() {
   Mutex mutex;
   int shared = 0;
-  std::vector<std::jthread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 20'000; ++i) {
-        const MutexLock lock(mutex);
-        if (++shared % 5'000 == 0) std::this_thread::yield();  // sometimes held while not running
-      }
-    });
+  const auto count = [&]<class L>(const L* /*type*/) {
+    for (int i = 0; i < 20'000; ++i) {
+      const L lock(mutex);
+      if (++shared % 5'000 == 0) std::this_thread::yield();  // sometimes held while not running
+    }
+  };
+  {
+    std::array<std::jthread, sizeof...(Lock)> threads{
+        std::jthread(count, static_cast<const Lock*>(nullptr))...};
   }
-  threads.clear();
-  EXPECT_EQ(shared, 80'000);
+  EXPECT_EQ(shared, 20'000 * static_cast<int>(sizeof...(Lock)));
+}
+
+TEST(MutexTest, Excludes) {
+  expect_exclusion<MutexLock, MutexLock, MutexLock, MutexLock>();
+  expect_exclusion<YieldingLock, YieldingLock, YieldingLock>();
+  expect_exclusion<YieldingLock, MutexLock, MutexLock, YieldingLock>();
+}
+
+TEST(MutexTest, WakesWhoSleeps) {
+  for (const bool yielding : {false, true}) {
+    Mutex mutex;
+    int shared = 0;
+    std::latch about_to_wait(3);
+    std::vector<std::jthread> threads;
+    mutex.lock();
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&] {
+        about_to_wait.count_down();
+        const MutexLock lock(mutex);
+        ++shared;
+      });
+    }
+    about_to_wait.wait();
+    // Much longer than a waiter spins.
+    for (int i = 0; i < 2'000; ++i)
+      std::this_thread::yield();
+    EXPECT_EQ(shared, 0);
+    yielding ? mutex.unlock_to_waiters() : mutex.unlock();
+    threads.clear();
+    EXPECT_EQ(shared, 3);
+  }
 }
 
 TEST(SlotBudgetTest, IsExactWhateverCreditsAreDrawn) {

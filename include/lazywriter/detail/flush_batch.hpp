@@ -209,7 +209,7 @@ class FlushBatch {
         prefetch(pin_at(ahead).node);
       {
         Part& shard = *first.shard;
-        const MutexLock lock(shard.mutex);
+        const YieldingLock lock(shard.mutex);
         const std::size_t slots_before = shard.table.slots();
         for (; i < hold_end; ++i) {
           Pin<Item>& pin = pin_at(i);

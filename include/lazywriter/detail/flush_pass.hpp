@@ -129,7 +129,7 @@ class FlushPassRunner {
     grow(suspects_, suspects_.size() + room);
     batch_.make_room(room);
     const Clock::time_point now = Clock::now();
-    const MutexLock lock(shard.mutex);
+    const YieldingLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
       Node* const node = shard.table.pin_next();
       if (node == nullptr) return false;
@@ -403,7 +403,7 @@ class FlushPassRunner {
   void end_turn(Pass& pass) noexcept {
     for (const auto& shard : shards_) {
       for (bool more = true; more;) {
-        const MutexLock lock(shard->mutex);
+        const YieldingLock lock(shard->mutex);
         for (std::size_t i = 0; i < entries_per_hold && more; ++i) {
           Node* const node = shard->table.pin_next();
           more = node != nullptr;

@@ -10,6 +10,8 @@
 #include <new>
 #include <utility>
 
+#include "lazywriter/detail/prefetch.hpp"
+
 namespace lazywriter::detail {
 
 /// A hint; the map is the truth, and the table is correct, only slower, with an index that knows
@@ -36,6 +38,7 @@ class LookasideIndex {
     for (const Slot slot : lines_[line_of(mixed)].slots) {
       if ((slot & tag_bits) != tag) continue;
       Node* const node = node_of(slot);
+      prefetch(node);  // all of it at once: is_it would wait for one line after the other
       if (is_it(*node)) return node;
     }
     return nullptr;

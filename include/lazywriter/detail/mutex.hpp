@@ -2,7 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 
 #if defined(__clang__)
 #define LAZYWRITER_THREAD_ANNOTATION(x) __attribute__((x))
@@ -33,6 +36,13 @@ inline void spin_pause() noexcept {
 /// A mutex that spins briefly and then sleeps. Shard locks are held for some ten nanoseconds, so
 /// that a short spin nearly always ends well; but functions of the user run under them too, and the
 /// holder can be preempted, so a waiter must be able to sleep.
+///
+/// unlock() is a plain store: a locked instruction would keep the processor from beginning the next
+/// look-up before this one is over. That has two prices, both paid by who is in no hurry. A thread
+/// that takes the lock again at once would do so before another processor has even seen it free; so
+/// loops use unlock_to_waiters(). And a thread that falls asleep just then can be missed, since
+/// unlock() may see `sleepers_` as it was before its own store; so sleepers look again now and
+/// then.
 class LAZYWRITER_CAPABILITY("mutex") Mutex {
  public:
   Mutex() = default;
@@ -40,16 +50,28 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   Mutex& operator=(const Mutex&) = delete;
 
   void lock() noexcept LAZYWRITER_ACQUIRE() {
-    std::uint32_t expected = free;
-    if (!state_.compare_exchange_strong(expected, held, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) [[unlikely]] {
+    if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] {
       lock_contended();
     }
   }
 
   void unlock() noexcept LAZYWRITER_RELEASE() {
-    if (state_.exchange(free, std::memory_order_release) == held_with_sleepers) [[unlikely]] {
-      state_.notify_one();
+    held_.store(false, std::memory_order_release);
+    if (sleepers_.load(std::memory_order_relaxed)) [[unlikely]] {
+      wake_sleepers();
+    }
+  }
+
+  /// Effect: unlocks and, if another thread waits, lets it go first: for who will lock again at
+  /// once.
+  void unlock_to_waiters() noexcept LAZYWRITER_RELEASE() {
+    held_.exchange(false);
+    if (waiters_.load() == 0) return;
+    if (sleepers_.load()) wake_sleepers();
+    for (int spin = 0; spin < spins_before_sleep && !held_.load(std::memory_order_relaxed) &&
+                       waiters_.load(std::memory_order_relaxed) != 0;
+         ++spin) {
+      spin_pause();
     }
   }
 
@@ -57,29 +79,50 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   void assert_held() const noexcept LAZYWRITER_ASSERT_HELD(this) {}
 
  private:
-  static constexpr std::uint32_t free = 0;
-  static constexpr std::uint32_t held = 1;
-  static constexpr std::uint32_t held_with_sleepers = 2;
-  static constexpr int spins_before_sleep = 100;
+  static constexpr int spins_before_sleep = 400;
+  static constexpr std::chrono::milliseconds longest_sleep{1};
+
+  bool try_lock() noexcept {
+    return !held_.load(std::memory_order_relaxed) &&
+           !held_.exchange(true, std::memory_order_acquire);
+  }
 
   void lock_contended() noexcept {
-    for (int spin = 0; spin < spins_before_sleep; ++spin) {
-      std::uint32_t expected = free;
-      if (state_.load(std::memory_order_relaxed) == free &&
-          state_.compare_exchange_weak(expected, held, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
-        return;
-      }
+    waiters_.fetch_add(1);
+    bool locked = false;
+    for (int spin = 0; spin < spins_before_sleep && !locked; ++spin) {
       spin_pause();
+      locked = try_lock();
     }
-    // Whoever slept once takes the lock as held_with_sleepers: it cannot know whether others still
-    // sleep, and one wake too many is harmless where one too few is not.
-    while (state_.exchange(held_with_sleepers, std::memory_order_acquire) != free) {
-      state_.wait(held_with_sleepers, std::memory_order_relaxed);
+    if (!locked) sleep_until_locked();
+    waiters_.fetch_sub(1);
+  }
+
+  void sleep_until_locked() noexcept {
+    std::unique_lock lock(sleep_mutex_);
+    for (;;) {
+      sleepers_.store(true);
+      if (try_lock()) return;
+      freed_.wait_for(lock, longest_sleep);
     }
   }
 
-  std::atomic<std::uint32_t> state_{free};
+  void wake_sleepers() noexcept {
+    {
+      // Who set the flag before either has not looked at held_ yet, or sleeps.
+      const std::lock_guard lock(sleep_mutex_);
+      sleepers_.store(false, std::memory_order_relaxed);
+    }
+    freed_.notify_all();
+  }
+
+  std::atomic<bool> held_{false};
+  /// Somebody sleeps, or is about to. Written under sleep_mutex_; may stay set without need.
+  std::atomic<bool> sleepers_{false};
+  /// Threads in lock_contended.
+  std::atomic<std::uint32_t> waiters_{0};
+  std::mutex sleep_mutex_;
+  std::condition_variable freed_;
 };
 
 /// Holds a Mutex for a scope.
@@ -91,6 +134,20 @@ class LAZYWRITER_SCOPED_CAPABILITY MutexLock {
   ~MutexLock() LAZYWRITER_RELEASE() { mutex_.unlock(); }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
+/// Holds a Mutex for a scope that is one of many in a row: whoever waits goes before the next.
+class LAZYWRITER_SCOPED_CAPABILITY YieldingLock {
+ public:
+  explicit YieldingLock(Mutex& mutex) noexcept LAZYWRITER_ACQUIRE(mutex) : mutex_(mutex) {
+    mutex_.lock();
+  }
+  ~YieldingLock() LAZYWRITER_RELEASE() { mutex_.unlock_to_waiters(); }
+  YieldingLock(const YieldingLock&) = delete;
+  YieldingLock& operator=(const YieldingLock&) = delete;
 
  private:
   Mutex& mutex_;

@@ -60,7 +60,7 @@ class Pruner {
     for (bool more = true; more && evicted < wanted; first = false) {
       std::array<typename Shard<Item>::Removed, entries_per_hold>
           removed;  // destroyed after the lock
-      const MutexLock lock(shard.mutex);
+      const YieldingLock lock(shard.mutex);
       if (first) shard.table.begin_prune();
       std::size_t budget = entries_per_hold;
       std::size_t count = 0;
