@@ -1,6 +1,8 @@
 // What a flush does: the barrier (P4), nothing lost (P2), the newest wins (P3).
 #include <gtest/gtest.h>
 
+#include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -259,6 +261,26 @@ TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
   EXPECT_EQ(result.written + result.pending, 3U);
   EXPECT_LE(store.calls(StoreCall::begin_tx), 1U);
   EXPECT_EQ(cache.stats().in_flight, 0U);
+}
+
+TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
+  const CacheConfig config = manual({.max_batch = 16, .shards = 4});
+  Store store;
+  const detail::ShardSet<Account> shards(config);  // as those inside the cache
+  std::set<const void*> served;
+  store.on_save(
+      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_call([batches = 0](StoreCall call, FaultTime time) mutable {
+    if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
+    if (++batches == 2) throw std::runtime_error("gone");
+  });
+  Cache cache{store, config};
+  for (int i = 0; i < 400; ++i)
+    cache.put({std::to_string(i), 1});
+  const FlushResult result = cache.flush();
+  EXPECT_EQ(result.written, 16U);
+  EXPECT_EQ(result.pending, 384U);
+  EXPECT_EQ(served.size(), 4U);
 }
 
 TEST(Flushing, WhatWasParkedAndIsDirtyAgainMeanwhileCountsAsPending) {

@@ -32,6 +32,8 @@ struct FlushPass {
   /// What was written by then counts as pending when it stays unsaved.
   Stamp cutoff;
   FlushResult& result;
+  /// What is due by then is tried.
+  Clock::time_point started = Clock::now();
   /// No further transaction: the store is away, or time is up.
   bool over = false;
   unsigned transient_in_a_row = 0;
@@ -59,7 +61,6 @@ class FlushPassRunner {
 
   /// Effect: one pass. Never throws.
   void run(FlushPass& pass) noexcept {
-    const Clock::time_point started = Clock::now();
     for (const auto& shard : shards_) {
       const MutexLock lock(shard->mutex);
       shard->table.begin_turn();
@@ -80,7 +81,7 @@ class FlushPassRunner {
     end_turn(pass);
     retry_.pass_ended(pass.failed, pass.committed);
     report(pass);
-    if (pass.wrote) meter_.pass_took(Clock::now() - started);
+    if (pass.wrote) meter_.pass_took(Clock::now() - pass.started);
   }
 
   [[nodiscard]] const RetryPolicy& retry() const noexcept { return retry_; }
@@ -113,22 +114,33 @@ class FlushPassRunner {
 
   // ---- the main part: everything once, in batches
 
+  /// Takes a few entries of each shard in turn: while it is busy with one shard, what comes next in
+  /// the others is fetched from memory, and a pass that is cut short leaves none of them out.
   void write_turn(Pass& pass) {
-    for (const auto& shard : shards_) {
-      while (!over(pass) && pin_some(pass, *shard)) {
-        if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
-      }
+    unfinished_.clear();
+    grow(unfinished_, shards_.count());
+    for (const auto& shard : shards_)
+      unfinished_.push_back(shard.get());
+    while (!unfinished_.empty() && !over(pass)) {
+      std::erase_if(unfinished_, [&](Part* shard) { return !take_some(pass, *shard); });
     }
     write_pins(pass);
   }
 
-  /// Effect: pins the next entries of a shard's turn. Returns: whether there may be more.
+  /// Effect: pins the next entries of a shard's turn, and writes what is pinned once that is a
+  /// batch. Returns: whether there may be more.
+  bool take_some(Pass& pass, Part& shard) {
+    if (pass.over) return false;
+    const bool more = pin_some(pass, shard);
+    if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
+    return more;
+  }
+
   bool pin_some(Pass& pass, Part& shard) {
     const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
     grow(pins_, pins_.size() + room);
     grow(suspects_, suspects_.size() + room);
     batch_.make_room(room);
-    const Clock::time_point now = Clock::now();
     const YieldingLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
       Node* const node = shard.table.pin_next();
@@ -140,7 +152,7 @@ class FlushPassRunner {
         continue;
       }
       const bool alone = retry_.is_loner(*trouble);
-      if (pass.only_due && trouble->retry_at > now) {
+      if (pass.only_due && trouble->retry_at > pass.started) {
         pass.loner_waits |= alone;
         pass.next_due = std::min(pass.next_due, trouble->retry_at);
         land(pass, pin, Place::front);
@@ -440,6 +452,8 @@ class FlushPassRunner {
   Batch batch_;
   StoreMonitor<Gate> monitor_;
   RetryPolicy retry_;
+  /// Shards whose turn has entries left that were not looked at yet. Meaningless between passes.
+  std::vector<Part*> unfinished_;
   /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
   /// passes.
   std::vector<Pin<Item>> pins_;
