@@ -541,5 +541,22 @@ TEST(FailingStore, EarlyWakesDoNotShortenTheBackoff) {
   EXPECT_TRUE(cache.flush().ok());  // flush() ignores it
 }
 
+TEST(FailingStore, AFlushThatGoesThroughEndsTheBackoffOfTheLoop) {
+  Store store;
+  CacheConfig config = manual();
+  config.flush_interval = 1ms;
+  config.retry_backoff_min = 1h;
+  config.retry_backoff_max = 1h;
+  Cache cache{store, config};
+  store.fail_always();
+  cache.put({"a", 1});
+  store.wait_for_calls(StoreCall::begin_tx, 1);
+  store.recover();
+  EXPECT_TRUE(cache.flush().ok());
+  cache.put({"b", 1});
+  store.wait_for_calls(StoreCall::commit_tx, 2);
+  EXPECT_EQ(store.calls(StoreCall::commit_tx), 2U);
+}
+
 }  // namespace
 }  // namespace lazywriter::testing

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/backoff.hpp"
@@ -24,8 +26,14 @@ class Flusher {
   using Gate = StoreGate<Item, ReaderWriter>;
   using Deadline = FlushToken::Deadline;
 
-  Flusher(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config)
-      : shards_(shards), config_(config), passes_(shards, gate, config) {}
+  /// `wake_loop` is called, with the flush token held, when the loop has nothing to wait for any
+  /// more; it must not throw.
+  Flusher(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config,
+          std::function<void()> wake_loop)
+      : shards_(shards),
+        config_(config),
+        wake_loop_(std::move(wake_loop)),
+        passes_(shards, gate, config) {}
 
   /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
   FlushResult flush_once(const Deadline& deadline) noexcept {
@@ -84,7 +92,9 @@ class Flusher {
     result.pending = 0;
     if (token && !passes_.halted()) {
       FlushPass pass{.only_due = false, .deadline = deadline, .cutoff = cutoff, .result = result};
+      const bool loop_waits = passes_.retry().backing_off();
       passes_.run(pass);
+      if (loop_waits && !passes_.retry().backing_off()) wake_loop_();
     } else {
       result.pending =
           shards_.sum([](const auto& table) { return table.slots() - table.parked(); });
@@ -94,6 +104,7 @@ class Flusher {
 
   ShardSet<Item>& shards_;
   const CacheConfig& config_;
+  const std::function<void()> wake_loop_;
   FlushToken token_;
   /// Used by the holder of token_, but for what any thread may call.
   FlushPassRunner<Item, Gate> passes_;

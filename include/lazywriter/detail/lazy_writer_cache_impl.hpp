@@ -8,7 +8,7 @@ namespace lazywriter {
 template <class Item, class ReaderWriter>
 LazyWriterCache<Item, ReaderWriter>::LazyWriterCache(ReaderWriter store, CacheConfig config)
     : core_(std::move(store), config),
-      flusher_(core_.shards(), core_.gate(), core_.config()),
+      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.wake(); }),
       pruner_(core_.shards()),
       prune_loop_([this] {
         pruner_.prune();
