@@ -14,38 +14,13 @@
 
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/flush_batch.hpp"
-#include "lazywriter/detail/flush_meter.hpp"
+#include "lazywriter/detail/flush_ledger.hpp"
 #include "lazywriter/detail/flush_token.hpp"
-#include "lazywriter/detail/key_text.hpp"
 #include "lazywriter/detail/retry_policy.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
-#include "lazywriter/detail/store_monitor.hpp"
-#include "lazywriter/flush_result.hpp"
 
 namespace lazywriter::detail {
-
-/// What one pass was asked for, and what became of it.
-struct FlushPass {
-  bool only_due;
-  FlushToken::Deadline deadline;
-  /// What was written by then counts as pending when it stays unsaved.
-  Stamp cutoff;
-  FlushResult& result;
-  /// What is due by then is tried.
-  Clock::time_point started = Clock::now();
-  /// No further transaction: the store is away, or time is up.
-  bool over = false;
-  unsigned transient_in_a_row = 0;
-  bool wrote = false;
-  bool committed = false;
-  bool failed = false;
-  /// An entry that failed alone was not tried again, or failed again.
-  bool loner_waits = false;
-  /// When the first entry with its own pace is due.
-  Clock::time_point next_due = Clock::time_point::max();
-  std::vector<std::pair<std::string, std::string>> newly_parked{};
-};
 
 /// Makes the passes, and remembers between them what the store made of the entries. One at a time:
 /// the holder of the flush token calls run and uses retry.
@@ -56,7 +31,7 @@ class FlushPassRunner {
       : shards_(shards),
         config_(config),
         batch_(shards, gate),
-        monitor_(gate, config.max_dirty),
+        ledger_(gate, config.max_dirty),
         retry_(config) {}
 
   /// Effect: one pass. Never throws.
@@ -70,7 +45,7 @@ class FlushPassRunner {
       retry_rejected(pass);
     } catch (...) {
       // Out of memory for our own lists. What is pinned is landed below, still dirty.
-      fail(pass, {Outcome::transient, current_error_text()});
+      ledger_.failed(pass, {Outcome::transient, current_error_text()});
     }
     land_all(pass, pins_);
     for (Suspect& suspect : suspects_)
@@ -80,8 +55,7 @@ class FlushPassRunner {
     batch_.clear();
     end_turn(pass);
     retry_.pass_ended(pass.failed, pass.committed);
-    report(pass);
-    if (pass.wrote) meter_.pass_took(Clock::now() - pass.started);
+    ledger_.pass_ended(pass, shards_);
   }
 
   [[nodiscard]] const RetryPolicy& retry() const noexcept { return retry_; }
@@ -92,7 +66,7 @@ class FlushPassRunner {
   /// does.
   void halt() noexcept { halted_.store(true); }
   [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
-  [[nodiscard]] FlushCounters counters() const noexcept { return meter_.counters(); }
+  [[nodiscard]] FlushCounters counters() const noexcept { return ledger_.counters(); }
 
  private:
   using Pass = FlushPass;
@@ -274,7 +248,7 @@ class FlushPassRunner {
       if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
         if (retry_.rejected(*trouble, std::move(suspect.error))) {
           shard.table.mark_parked(*pin.node);
-          note_parked(pass, *pin.node);
+          ledger_.parked(pass, *pin.node);
         } else {
           pass.next_due = std::min(pass.next_due, trouble->retry_at);
         }
@@ -291,7 +265,7 @@ class FlushPassRunner {
   }
   auto pacer(Pass& pass) noexcept {
     return [this, &pass](Pin<Item>& pin, std::string&& error) noexcept {
-      note_error(pass, error);
+      FlushLedger<Gate>::take_error(pass, error);
       set_own_pace(pass, pin, std::move(error));
     };
   }
@@ -305,50 +279,17 @@ class FlushPassRunner {
     return note(pass, pins, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
   }
 
-  /// Effect: counts an attempt with `pins`. Returns: it.
+  /// Effect: takes down an attempt with `pins`. Returns: it.
   auto note(Pass& pass, Pins pins, typename Batch::Attempt attempt) noexcept {
-    if (attempt.entries == 0) return attempt;
-    pass.wrote = true;
-    if (attempt.verdict.outcome == Outcome::committed) {
-      meter_.committed(attempt.saved, attempt.erased, attempt.retried);
-      pass.result.written += attempt.saved;
-      pass.result.erased += attempt.erased;
-      pass.committed = true;
-      pass.transient_in_a_row = 0;
+    ledger_.attempted(pass, attempt);
+    if (attempt.entries != 0 && attempt.verdict.outcome == Outcome::committed) {
       if (attempt.was_alone) retry_.loner_recovered();
       if (std::any_of(pins.begin(), pins.end(),
                       [](const auto& pin) { return pin.failed_before; })) {
         retry_.unblocked();
       }
-    } else if (attempt.verdict.outcome == Outcome::stopped) {
-      note_error(pass, attempt.verdict.error);
-      pass.over = true;
-    } else {
-      meter_.failed(attempt.entries, attempt.retried);
-      fail(pass, attempt.verdict, attempt.was_alone && attempt.entries == 1);
     }
     return attempt;
-  }
-
-  static void note_error(Pass& pass, const std::string& error) noexcept {
-    try {
-      pass.result.error = error;
-    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for the text; the counts tell
-    }
-  }
-
-  /// `known`: the entry has its own pace; its failure must not slow down the others.
-  void fail(Pass& pass, const Verdict& verdict, bool known = false) noexcept {
-    note_error(pass, verdict.error);
-    if (verdict.outcome == Outcome::rejected) return;
-    pass.failed |= !known || verdict.outcome == Outcome::unavailable;
-    ++pass.transient_in_a_row;
-    // One bad batch does not hold up the others; two in a row look like a store that is down.
-    pass.over |= verdict.outcome == Outcome::unavailable || pass.transient_in_a_row >= 2;
-    try {
-      monitor_.failed(verdict.error);
-    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
-    }
   }
 
   /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
@@ -401,14 +342,6 @@ class FlushPassRunner {
     });
   }
 
-  void note_parked(Pass& pass, const Node& node) noexcept {
-    try {
-      pass.newly_parked.emplace_back(key_text(Table::key_of(node)), node.second.trouble->error);
-    } catch (...) {  // NOLINT(bugprone-empty-catch): parked() still tells
-    }
-    meter_.parked();
-  }
-
   // ---- the end of a pass
 
   /// Effect: what the pass did not come to is dirty as before.
@@ -428,16 +361,6 @@ class FlushPassRunner {
     }
   }
 
-  void report(const Pass& pass) noexcept {
-    try {
-      for (const auto& [key, error] : pass.newly_parked)
-        monitor_.parked(key, error);
-      if (pass.committed && !pass.failed && !pass.loner_waits) monitor_.recovered();
-      if (config_.max_dirty != 0) monitor_.backlog(shards_.unsaved());
-    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for a log line
-    }
-  }
-
   bool over(Pass& pass) const noexcept {
     pass.over |= halted_.load() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
     return pass.over;
@@ -448,9 +371,10 @@ class FlushPassRunner {
   /// Set once: close wants no further transaction.
   std::atomic<bool> halted_{false};
 
-  // Everything from here to meter_ belongs to the holder of the flush token.
+  // Everything from here on, but for the counters of the ledger, belongs to the holder of the flush
+  // token.
   Batch batch_;
-  StoreMonitor<Gate> monitor_;
+  FlushLedger<Gate> ledger_;
   RetryPolicy retry_;
   /// Shards whose turn has entries left that were not looked at yet. Meaningless between passes.
   std::vector<Part*> unfinished_;
@@ -458,8 +382,6 @@ class FlushPassRunner {
   /// passes.
   std::vector<Pin<Item>> pins_;
   std::vector<Suspect> suspects_;
-
-  FlushMeter meter_;
 };
 
 }  // namespace lazywriter::detail
