@@ -231,9 +231,9 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// @{
 
   /// Effect: waits for the flush under way, if any; then one pass over everything that is dirty,
-  /// without regard to any backoff. Returns: the verdict on everything written before the call; an
-  /// error of the store is in it, not thrown. Blocks: for the store. Complexity: linear in what is
-  /// dirty.
+  /// without regard to any backoff, which ends if it goes through. Returns: the verdict on
+  /// everything written before the call; an error of the store is in it, not thrown. Blocks: for
+  /// the store. Complexity: linear in what is dirty.
   FlushResult flush();
 
   /// Effect: as flush(), pass after pass, until everything written before the call is committed or
