@@ -245,7 +245,7 @@ TEST(Bounds, ThePruneLoopIsWokenAtTenPercentTooMany) {
   CacheConfig config = manual({.capacity = 100});
   config.prune_interval = 1h;
   Cache cache{store, config};
-  for (int i = 0; i < 115; ++i)
+  for (int i = 0; i < 111; ++i)
     cache.preload(std::vector<Account>{{key(i), i}});
   while (cache.size() > 100)
     std::this_thread::yield();
