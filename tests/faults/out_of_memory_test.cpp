@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <string>
 
+#include "lazywriter/no_op_reader_writer.hpp"
 #include "support/scenario.hpp"
 
 namespace {
@@ -14,6 +16,7 @@ struct Allocations {
   static inline thread_local std::size_t countdown = 0;  // 0: never fails
   static inline thread_local bool lasting = false;
   static inline thread_local bool met = false;
+  static inline thread_local std::size_t largest = std::numeric_limits<std::size_t>::max();
 };
 
 void* allocate(std::size_t size) {
@@ -23,6 +26,7 @@ void* allocate(std::size_t size) {
     if (!Allocations::lasting) Allocations::countdown = 0;
     throw std::bad_alloc();
   }
+  if (size > Allocations::largest) throw std::bad_alloc();
   void* const memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
@@ -75,6 +79,18 @@ TEST_P(OutOfMemory, AtEveryAllocationLosesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OnceAndFromThenOn, OutOfMemory, ::testing::Bool());
+
+TEST(OutOfMemory, ABatchTooLargeForTheMemoryIsWrittenInParts) {
+  LazyWriterCache<Account, NoOpReaderWriter<Account>> cache{{}, manual({.max_batch = 1'000'000})};
+  for (int i = 0; i < 5'000; ++i)
+    cache.put({std::to_string(i), 1});
+  Allocations::largest = std::size_t{16} * 1024;
+  const FlushResult result = cache.flush();
+  Allocations::largest = std::numeric_limits<std::size_t>::max();
+  EXPECT_EQ(result.written, 5'000U);
+  EXPECT_GE(cache.stats().transactions, 5'000 * sizeof(Account) / (16 * 1024));
+  EXPECT_EQ(cache.stats().failed_transactions, 0U);
+}
 
 TEST(OutOfMemory, AHitAllocatesNothingButTheCopy) {
   Store store;

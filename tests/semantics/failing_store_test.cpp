@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/eventually.hpp"
 #include "support/manual_cache.hpp"
 #include "support/plain_store.hpp"
 
@@ -550,12 +551,32 @@ TEST(FailingStore, AFlushThatGoesThroughEndsTheBackoffOfTheLoop) {
   Cache cache{store, config};
   store.fail_always();
   cache.put({"a", 1});
-  store.wait_for_calls(StoreCall::begin_tx, 1);
+  ASSERT_TRUE(eventually([&] { return cache.stats().failed_transactions == 1; }));
   store.recover();
   EXPECT_TRUE(cache.flush().ok());
   cache.put({"b", 1});
   store.wait_for_calls(StoreCall::commit_tx, 2);
   EXPECT_EQ(store.calls(StoreCall::commit_tx), 2U);
+}
+
+TEST(FailingStore, AFlushThatGoesThroughInPartShortensTheBackoffOfTheLoop) {
+  Store store;
+  CacheConfig config = manual({.max_batch = 1});
+  config.flush_interval = 1h;
+  config.retry_backoff_min = 1ms;
+  config.retry_backoff_max = 1h;
+  Cache cache{store, config};
+  put_letters(cache, 'a', 'c');
+  store.fail_always();
+  for (int i = 0; i < 20; ++i)
+    cache.flush();
+  store.recover();
+  store.on_call([begun = 0](StoreCall call, FaultTime time) mutable {
+    if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
+    if (++begun == 2) throw StoreDown("gone");
+  });
+  EXPECT_EQ(cache.flush().written, 1U);
+  EXPECT_TRUE(eventually([&] { return !cache.is_dirty(); }));
 }
 
 }  // namespace

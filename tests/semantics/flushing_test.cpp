@@ -1,11 +1,15 @@
 // What a flush does: the barrier (P4), nothing lost (P2), the newest wins (P3).
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "lazywriter/no_op_reader_writer.hpp"
 #include "support/manual_cache.hpp"
 #include "support/plain_store.hpp"
 
@@ -281,6 +285,56 @@ TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
   EXPECT_EQ(result.written, 16U);
   EXPECT_EQ(result.pending, 384U);
   EXPECT_EQ(served.size(), 4U);
+}
+
+TEST(Flushing, PassesThatAreCutShortLeaveNoShardOut) {
+  const CacheConfig config = manual({.max_batch = 4, .shards = 4});
+  Store store;
+  const detail::ShardSet<Account> shards(config);
+  std::set<const void*> served;
+  store.on_save(
+      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_call([begun = 0](StoreCall call, FaultTime time) mutable {
+    if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
+    if (++begun % 2 == 0) throw std::runtime_error("gone");
+  });
+  Cache cache{store, config};
+  for (int i = 0; i < 400; ++i)
+    cache.put({std::to_string(i), 1});
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(cache.flush().written, 4U);
+  EXPECT_EQ(served.size(), 4U);
+}
+
+/// Its copies are not ready before a point in time.
+struct SlowToCopy {
+  static inline std::chrono::steady_clock::time_point ready{};
+
+  explicit SlowToCopy(std::string n) : name(std::move(n)) {}
+  SlowToCopy(const SlowToCopy& other) : name(other.name) {
+    while (std::chrono::steady_clock::now() < ready)
+      std::this_thread::yield();
+  }
+  SlowToCopy& operator=(const SlowToCopy&) = default;
+  SlowToCopy(SlowToCopy&&) noexcept = default;
+  SlowToCopy& operator=(SlowToCopy&&) noexcept = default;
+  ~SlowToCopy() = default;
+
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const SlowToCopy&) {}
+
+  std::string name;
+};
+
+TEST(Flushing, WhatThereWasNoTimeToTryDidNotFail) {
+  LazyWriterCache<SlowToCopy, NoOpReaderWriter<SlowToCopy>> cache{{}, manual()};
+  for (const auto* key : {"a", "b", "c"})
+    cache.put(SlowToCopy(key));
+  SlowToCopy::ready = std::chrono::steady_clock::now() + 40ms;
+  EXPECT_EQ(cache.flush(20ms).pending, 3U);
+  EXPECT_EQ(cache.stats().failed_transactions, 0U);
+  EXPECT_EQ(cache.flush().written, 3U);
+  EXPECT_EQ(cache.stats().retries, 0U);
 }
 
 TEST(Flushing, WhatWasParkedAndIsDirtyAgainMeanwhileCountsAsPending) {

@@ -214,7 +214,12 @@ class EntryTable {
   static void give_back(Node& node, Stamp since) noexcept {
     if (since == no_stamp) return;
     node.second.failed = node.second.unsaved_since == no_stamp;
-    if (!node.second.discarded) node.second.unsaved_since = since;
+    put_back(node, since);
+  }
+
+  /// Effect: the copy taken at `since` was not tried, the entry is as unsaved as before.
+  static void put_back(Node& node, Stamp since) noexcept {
+    if (since != no_stamp && !node.second.discarded) node.second.unsaved_since = since;
   }
 
   /// Effect: the flusher is through with the entry in this pass. in flight -> parked if it is

@@ -23,7 +23,7 @@ struct FlushPass {
   /// What was written by then counts as pending when it stays unsaved.
   Stamp cutoff;
   FlushResult& result;
-  /// What is due by then is tried.
+  /// What is due by then is tried; how long the pass took counts from there.
   Clock::time_point started = Clock::now();
   /// No further transaction: the store is away, or time is up.
   bool over = false;

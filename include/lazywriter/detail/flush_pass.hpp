@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -89,12 +90,14 @@ class FlushPassRunner {
   // ---- the main part: everything once, in batches
 
   /// Takes a few entries of each shard in turn: while it is busy with one shard, what comes next in
-  /// the others is fetched from memory, and a pass that is cut short leaves none of them out.
+  /// the others is fetched from memory. Each pass begins one shard further, so that passes that are
+  /// cut short leave none of them out.
   void write_turn(Pass& pass) {
     unfinished_.clear();
     grow(unfinished_, shards_.count());
-    for (const auto& shard : shards_)
-      unfinished_.push_back(shard.get());
+    for (std::size_t i = 0; i < shards_.count(); ++i)
+      unfinished_.push_back(&shards_[(first_shard_ + i) % shards_.count()]);
+    ++first_shard_;
     while (!unfinished_.empty() && !over(pass)) {
       std::erase_if(unfinished_, [&](Part* shard) { return !take_some(pass, *shard); });
     }
@@ -105,16 +108,34 @@ class FlushPassRunner {
   /// batch. Returns: whether there may be more.
   bool take_some(Pass& pass, Part& shard) {
     if (pass.over) return false;
-    const bool more = pin_some(pass, shard);
+    const bool more = pin_some(pass, shard, make_room(pass));
     if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
     return more;
   }
 
-  bool pin_some(Pass& pass, Part& shard) {
-    const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
-    grow(pins_, pins_.size() + room);
-    grow(suspects_, suspects_.size() + room);
-    batch_.make_room(room);
+  /// Effect: makes room to pin some more entries. A batch for which there is no memory is written
+  /// as large as it got. Returns: how many more. Throws: std::bad_alloc, if there is none even for
+  /// those alone.
+  std::size_t make_room(Pass& pass) {
+    const auto make = [this] {
+      const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
+      grow(pins_, pins_.size() + room);
+      grow(suspects_, suspects_.size() + room);
+      batch_.make_room(room);
+      return room;
+    };
+    try {
+      return make();
+    } catch (const std::bad_alloc&) {
+      if (pins_.empty()) throw;
+    }
+    write_pins(pass);
+    return pass.over ? 0 : make();
+  }
+
+  /// Effect: pins the next `room` entries of a shard's turn and takes copies along; what is not due
+  /// is landed, and what must be tried alone becomes a suspect. Returns: whether there may be more.
+  bool pin_some(Pass& pass, Part& shard, std::size_t room) {
     const YieldingLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
       Node* const node = shard.table.pin_next();
@@ -335,9 +356,10 @@ class FlushPassRunner {
     batch_.bury(pin.shard->table.land(node, place));
   }
 
+  /// Effect: lands what no attempt is under way with; a copy that was taken was not tried.
   void land_all(Pass& pass, Pins pins) noexcept {
     batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin, std::size_t) {
-      Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
+      Table::put_back(*pin.node, std::exchange(pin.since, no_stamp));
       land(pass, pin, Place::front);
     });
   }
@@ -378,6 +400,8 @@ class FlushPassRunner {
   RetryPolicy retry_;
   /// Shards whose turn has entries left that were not looked at yet. Meaningless between passes.
   std::vector<Part*> unfinished_;
+  /// Where the next pass begins, modulo their number.
+  std::size_t first_shard_ = 0;
   /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
   /// passes.
   std::vector<Pin<Item>> pins_;

@@ -26,8 +26,8 @@ class Flusher {
   using Gate = StoreGate<Item, ReaderWriter>;
   using Deadline = FlushToken::Deadline;
 
-  /// `wake_loop` is called, with the flush token held, when the loop has nothing to wait for any
-  /// more; it must not throw.
+  /// `wake_loop` is called, with the flush token held, when the loop has less to wait for than
+  /// before; it must not throw.
   Flusher(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config,
           std::function<void()> wake_loop)
       : shards_(shards),
@@ -92,9 +92,9 @@ class Flusher {
     result.pending = 0;
     if (token && !passes_.halted()) {
       FlushPass pass{.only_due = false, .deadline = deadline, .cutoff = cutoff, .result = result};
-      const bool loop_waits = passes_.retry().backing_off();
+      const Clock::time_point loop_waits_for = passes_.retry().not_before();
       passes_.run(pass);
-      if (loop_waits && !passes_.retry().backing_off()) wake_loop_();
+      if (passes_.retry().not_before() < loop_waits_for) wake_loop_();
     } else {
       result.pending =
           shards_.sum([](const auto& table) { return table.slots() - table.parked(); });

@@ -38,11 +38,10 @@ inline void spin_pause() noexcept {
 /// holder can be preempted, so a waiter must be able to sleep.
 ///
 /// unlock() is a plain store: a locked instruction would keep the processor from beginning the next
-/// look-up before this one is over. That has two prices, both paid by who is in no hurry. A thread
-/// that takes the lock again at once would do so before another processor has even seen it free; so
-/// loops use unlock_to_waiters(). And a thread that falls asleep just then can be missed, since
-/// unlock() may see `sleepers_` as it was before its own store; so sleepers look again now and
-/// then.
+/// look-up before this one is over. That has two prices. A thread that takes the lock again at once
+/// would do so before another processor has even seen it free; so loops use unlock_to_waiters().
+/// And a thread that falls asleep just then can be missed, since unlock() may see `sleepers_` as it
+/// was before its own store; so who sleeps looks again after longest_sleep.
 class LAZYWRITER_CAPABILITY("mutex") Mutex {
  public:
   Mutex() = default;
@@ -63,7 +62,8 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   }
 
   /// Effect: unlocks and, if another thread waits, lets it go first: for who will lock again at
-  /// once.
+  /// once. It misses no sleeper: of its exchange and the sleeper's, the later sees what was written
+  /// before the earlier.
   void unlock_to_waiters() noexcept LAZYWRITER_RELEASE() {
     held_.exchange(false);
     if (waiters_.load() == 0) return;
@@ -102,14 +102,14 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     std::unique_lock lock(sleep_mutex_);
     for (;;) {
       sleepers_.store(true);
-      if (try_lock()) return;
+      if (!held_.exchange(true)) return;
       freed_.wait_for(lock, longest_sleep);
     }
   }
 
   void wake_sleepers() noexcept {
     {
-      // Who set the flag before either has not looked at held_ yet, or sleeps.
+      // Who set the flag before either has not looked at held_ yet, or sleeps, or holds the lock.
       const std::lock_guard lock(sleep_mutex_);
       sleepers_.store(false, std::memory_order_relaxed);
     }

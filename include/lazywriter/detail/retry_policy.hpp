@@ -31,9 +31,6 @@ class RetryPolicy {
   /// The flush loop writes nothing before then; flush() does.
   [[nodiscard]] Clock::time_point not_before() const noexcept { return not_before_; }
 
-  /// Whether the last pass failed, so that the loop waits longer than its interval.
-  [[nodiscard]] bool backing_off() const noexcept { return failures_ != 0; }
-
   /// A batch of several entries failed for now: one of them may be the cause, so halve.
   void batch_failed(std::size_t entries) noexcept {
     batch_limit_ = std::max<std::size_t>(1, entries / 2);

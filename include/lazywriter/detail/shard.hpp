@@ -108,7 +108,7 @@ struct alignas(64) Shard {
 };
 
 /// All shards, with the budget and the clock they share. Lock order: at most one shard's lock at a
-/// time; under it only the leaf locks of SlotBudget and PeriodicWorker.
+/// time; under it only the leaf locks of SlotBudget, PeriodicWorker and FlushMeter.
 template <class Item>
 class ShardSet {
  public:
@@ -141,6 +141,7 @@ class ShardSet {
 
   [[nodiscard]] auto begin() const noexcept { return shards_.begin(); }
   [[nodiscard]] auto end() const noexcept { return shards_.end(); }
+  [[nodiscard]] Part& operator[](std::size_t index) const noexcept { return *shards_[index]; }
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
   [[nodiscard]] SlotBudget& slots() noexcept { return slots_; }
   [[nodiscard]] StampClock& clock() noexcept { return clock_; }
