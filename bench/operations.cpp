@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -37,21 +38,32 @@ struct Scale {
   bool operator==(const Scale&) const = default;
 };
 
-/// The implementation filled with `scale` items; built on first use, and again when another scale
-/// is asked for. Any thread.
+/// The scale that implementations are filled to just now, and what empties them again.
+struct Filled {
+  static inline std::mutex mutex;
+  static inline Scale scale;
+  static inline std::vector<std::function<void()>> reset;
+};
+
+/// The implementation filled with `scale` items; built on first use. All are emptied before one is
+/// filled to another scale: what the old ones leave of the heap must not decide how far apart the
+/// new ones' keys and nodes lie. Any thread.
 template <class Impl>
 Impl& filled(const Scale& scale) {
-  static std::mutex mutex;
   static std::unique_ptr<Impl> impl;
-  static Scale filled_to;
-  const std::lock_guard lock(mutex);
-  if (impl == nullptr || !(filled_to == scale)) {
-    impl.reset();
+  const std::lock_guard lock(Filled::mutex);
+  if (!(Filled::scale == scale)) {
+    for (const auto& reset : Filled::reset)
+      reset();
+    Filled::reset.clear();
+    Filled::scale = scale;
+  }
+  if (impl == nullptr) {
     impl = std::make_unique<Impl>(scale.residents);
+    Filled::reset.emplace_back([] { impl.reset(); });
     for (const std::uint64_t i : bench::shuffled(scale.residents))
       impl->put(bench::make_account(bench::make_key(i, scale.keys)));
     if constexpr (Impl::tracks_changes) impl->drain();
-    filled_to = scale;
   }
   return *impl;
 }

@@ -66,7 +66,8 @@ TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {
 /// Effect: four threads count in turns under `Lock`s.
 template <class... Lock>
 void expect_exclusion() {
-  Mutex mutex;
+  SleepingPlace place;
+  Mutex mutex{place};
   int shared = 0;
   const auto count = [&]<class L>(const L* /*type*/) {
     for (int i = 0; i < 20'000; ++i) {
@@ -89,7 +90,8 @@ TEST(MutexTest, Excludes) {
 
 TEST(MutexTest, WakesWhoSleeps) {
   for (const bool yielding : {false, true}) {
-    Mutex mutex;
+    SleepingPlace place;
+    Mutex mutex{place};
     int shared = 0;
     std::latch about_to_wait(3);
     std::vector<std::jthread> threads;

@@ -507,6 +507,17 @@ TEST(FailingStore, AVersionWrittenDuringARejectedFlightIsTriedOnItsOwnMerits) {
   EXPECT_EQ(store.row("a")->value, 2);
 }
 
+TEST(FailingStore, AValueWrittenOverOneThatFailedIsNoRetry) {
+  Store store;
+  Cache cache{store, manual()};
+  put_letters(cache, 'a', 'b');
+  store.fail_next(StoreCall::begin_tx, 1);
+  EXPECT_EQ(cache.flush().pending, 2U);
+  cache.put({"a", 1});
+  EXPECT_EQ(cache.flush().written, 2U);
+  EXPECT_EQ(cache.stats().retries, 1U);  // b
+}
+
 TEST(FailingStore, TheLoopComesBackByItselfWhenTheStoreDoes) {
   Store store;
   CacheConfig config = manual();

@@ -238,6 +238,7 @@ class CacheCore {
 
     /// Effect: the entry was written: it holds the slot and is dirty.
     void attach(Node& node) noexcept {
+      if (Table::mark_rewritten(node)) return;
       grant(node);
       shard_.mutex.assert_held();
       shard_.table.mark_written(node, stamp_);
@@ -263,25 +264,29 @@ class CacheCore {
     Stamp stamp_ = no_stamp;
   };
 
-  /// What inserting calls evicted; destroyed after the lock is released.
-  using Evicted = std::array<Removed, 2>;
-
-  /// Effect: after an insertion: calls for the pruner at 10 % over the capacity, evicts up to two
-  /// clean entries past 25 %.
-  void make_room(Part& shard, Evicted& evicted) noexcept {
-    shard.mutex.assert_held();
-    shard.publish_clean();
-    if (!shards_.looks_full(shard)) return;
-    const std::size_t excess = shards_.overshoot();
-    if (excess > shards_.capacity() / 10) wake_pruner();
-    const std::size_t tolerated = shards_.capacity() / 4;
-    std::size_t budget = 16;
-    for (std::size_t i = 0; i < evicted.size() && excess > tolerated + i; ++i) {
-      evicted[i] = shard.table.evict(budget);
-      if (!evicted[i].empty()) ++shard.counters.evictions;
+  /// Declared before the lock is taken: helps the pruner after an insertion, once the lock is
+  /// released.
+  class Insertion {
+   public:
+    explicit Insertion(CacheCore& core) noexcept : core_(core) {}
+    ~Insertion() {
+      if (crowded_ != nullptr) [[unlikely]]
+        core_.make_room(*crowded_);
     }
-    shard.publish_clean();
-  }
+    Insertion(const Insertion&) = delete;
+    Insertion& operator=(const Insertion&) = delete;
+
+    /// Effect: takes down that an entry was inserted.
+    void done(Part& shard) noexcept {
+      shard.mutex.assert_held();
+      shard.publish_clean();
+      if (core_.shards_.looks_full(shard)) crowded_ = &shard;
+    }
+
+   private:
+    CacheCore& core_;
+    Part* crowded_ = nullptr;
+  };
 
  private:
   struct SlotWait {
@@ -297,6 +302,23 @@ class CacheCore {
     const std::size_t much =
         config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
     return std::max<std::size_t>(1, much / shards);
+  }
+
+  /// Effect: calls for the pruner at 10 % over the capacity, evicts up to two clean entries past
+  /// 25 %.
+  void make_room(Part& shard) noexcept {
+    const std::size_t excess = shards_.overshoot();
+    if (excess > shards_.capacity() / 10) wake_pruner();
+    const std::size_t tolerated = shards_.capacity() / 4;
+    if (excess <= tolerated) return;
+    std::array<Removed, 2> evicted;  // destroyed after the lock is released
+    const MutexLock lock(shard.mutex);
+    std::size_t budget = 16;
+    for (std::size_t i = 0; i < evicted.size() && excess > tolerated + i; ++i) {
+      evicted[i] = shard.table.evict(budget);
+      if (!evicted[i].empty()) ++shard.counters.evictions;
+    }
+    shard.publish_clean();
   }
 
   void require_open(const Part& shard) const {
@@ -401,7 +423,7 @@ class CacheCore {
     }
     (error == nullptr ? loads_ : load_failures_).fetch_add(1, std::memory_order_relaxed);
 
-    Evicted evicted;
+    Insertion insertion(*this);
     const MutexLock lock(shard.mutex);
     const LoadState state = error != nullptr   ? LoadState::failed
                             : item.has_value() ? LoadState::found
@@ -413,11 +435,9 @@ class CacheCore {
     if (!usable) return std::nullopt;
     if (item.has_value()) {
       node = &shard.table.insert_item(sought.hash, std::move(*item));
-      shard.publish_clean();
+      insertion.done(shard);
     }
-    const Step step = on_entry(node);
-    make_room(shard, evicted);
-    return step;
+    return on_entry(node);
   }
 
   const CacheConfig config_;

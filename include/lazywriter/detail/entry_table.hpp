@@ -159,6 +159,15 @@ class EntryTable {
     if (!node.second.in_flight) --pinned_;
   }
 
+  /// dirty -> dirty: the entry was written just now, and its older write waits for the flusher
+  /// without trouble. Returns: whether that is so; otherwise nothing is done.
+  static bool mark_rewritten(Node& node) noexcept {
+    Entry<Item>& entry = node.second;
+    if (entry.unsaved_since == no_stamp || entry.trouble != nullptr) return false;
+    entry.failed = false;
+    return true;
+  }
+
   /// clean, dirty, in flight, parked -> dirty: the entry, which holds a slot, was written just now.
   void mark_written(Node& node, Stamp now) noexcept {
     Entry<Item>& entry = node.second;
@@ -394,29 +403,30 @@ class EntryTable {
     if (!entry.holds_slot) pinned_ += in_flight ? 1U : std::size_t{0} - 1U;
   }
 
-  Map map_;
+  // What every call needs comes first.
   /// A hint to the nodes of map_; never holds one that left it.
   LookasideIndex<Node> index_;
-  Policy policy_;
-  /// Written since the last turn began, or sent behind all others. Every dirty entry that is not in
-  /// flight is linked in exactly one of the three lists; no other entry is linked.
-  DirtyList<Node> waiting_;
-  /// Due in this turn and not looked at yet.
-  DirtyList<Node> turn_;
-  /// Looked at in this turn, still dirty.
-  DirtyList<Node> kept_;
+  std::size_t slots_ = 0;
+  std::size_t parked_ = 0;
   /// No later than the oldest write in waiting_ or kept_; no_stamp when there is none.
   Stamp oldest_waiting_ = no_stamp;
   /// The same for turn_ and what is in flight.
   Stamp oldest_in_turn_ = no_stamp;
-  std::size_t slots_ = 0;
-  std::size_t parked_ = 0;
-  std::size_t in_flight_ = 0;
+  /// Written since the last turn began, or sent behind all others. Every dirty entry that is not in
+  /// flight is linked in exactly one of the three lists; no other entry is linked.
+  DirtyList<Node> waiting_;
   /// Entries for which pinned() holds.
   std::size_t pinned_ = 0;
+  std::size_t in_flight_ = 0;
   std::size_t tombstones_ = 0;
   /// Entries that went from parked to dirty since the turn began.
   std::size_t released_ = 0;
+  /// Due in this turn and not looked at yet.
+  DirtyList<Node> turn_;
+  /// Looked at in this turn, still dirty.
+  DirtyList<Node> kept_;
+  Map map_;
+  Policy policy_;
 };
 
 }  // namespace lazywriter::detail

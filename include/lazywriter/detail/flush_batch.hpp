@@ -22,6 +22,9 @@ struct Pin {
   typename Shard<Item>::Node* node = nullptr;
   /// Since when the copy that is under way was unsaved; no_stamp when no copy is taken.
   Stamp since = no_stamp;
+  /// The place of that copy among the items, or of the key among those to erase.
+  std::size_t place = 0;
+  bool erases = false;
   /// An attempt had failed when it was pinned.
   bool failed_before = false;
 };
@@ -58,38 +61,31 @@ class FlushBatch {
   /// Effect: begins an empty batch.
   void clear() noexcept {
     items_.clear();
-    saved_.clear();
     keys_.clear();
-    erased_.clear();
     attempt_ = {};
   }
 
-  /// Effect: makes room for `more` entries, so that taking them along needs no memory but that of
-  /// the copies. Throws: std::bad_alloc.
-  void make_room(std::size_t more) {
-    grow(items_, items_.size() + more);
-    grow(saved_, saved_.size() + more);
-    grow(erased_, erased_.size() + more);
-  }
+  /// Effect: makes room for `more` items, so that taking them along needs no memory but that of the
+  /// copies. Throws: std::bad_alloc.
+  void make_room(std::size_t more) { grow(items_, items_.size() + more); }
 
-  /// Effect: takes along a fresh copy of what a pinned entry holds now; `index` is the pin's place
-  /// in the batch, for which there is room. An entry that holds nothing unsaved any more is landed;
-  /// one that cannot be copied is given to `unreadable(pin, error)`, which must land it. Under the
-  /// shard's lock.
+  /// Effect: takes along a fresh copy of what a pinned entry holds now. An entry that holds nothing
+  /// unsaved any more is landed; one that cannot be copied is given to `unreadable(pin, error)`,
+  /// which must land it. Under the shard's lock.
   template <class Land, class Unreadable>
-  void take(Pin<Item>& pin, std::size_t index, Land&& land, Unreadable&& unreadable) noexcept {
+  void take(Pin<Item>& pin, Land&& land, Unreadable&& unreadable) noexcept {
     Node& node = *pin.node;
     if (node.second.unsaved_since == no_stamp || node.second.parked()) {
       land(pin, Place::front);
       return;
     }
     try {
-      if (node.second.erased) {
+      pin.erases = node.second.erased;
+      pin.place = pin.erases ? keys_.size() : items_.size();
+      if (pin.erases) {
         keys_.push_back(Table::key_of(node));
-        erased_.push_back(index);
       } else {
         items_.push_back(std::as_const(node.second).item());
-        saved_.push_back(index);
       }
     } catch (...) {
       node.second.failed = true;
@@ -115,16 +111,12 @@ class FlushBatch {
 
     attempt.verdict = gate_.write(keys_, items_, stop);
     if (attempt.verdict.outcome == Outcome::committed) {
-      merge(
-          pins, erased_, [](Node&, std::size_t) {}, land);
-      merge(
-          pins, saved_,
-          [this](Node& node, std::size_t i) {
-            if (!node.second.erased) node.second.item().copy_key_data_from(items_[i]);
-          },
-          land);
+      for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+        merge(pin);
+        land(pin, Place::back);
+      });
     } else {
-      for_each_hold(pins, [](Part&, Pin<Item>& pin, std::size_t) {
+      for_each_hold(pins, [](Part&, Pin<Item>& pin) {
         Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
       });
     }
@@ -146,18 +138,37 @@ class FlushBatch {
       attempt.entries = count_live(pins);
       return attempt;
     }
-    for_each_hold(pins,
-                  [&](Part&, Pin<Item>& pin, std::size_t i) { take(pin, i, land, unreadable); });
+    for_each_hold(pins, [&](Part&, Pin<Item>& pin) { take(pin, land, unreadable); });
     return write(pins, land, stop);
   }
 
-  /// Effect: calls `visit(shard, pin, index)` for every pin that is not landed, under its shard's
-  /// lock, in short holds; slots that came free go back, and entries that left the map are
-  /// destroyed outside of the lock.
+  /// Effect: calls `visit(shard, pin)` for every pin that is not landed, under its shard's lock, in
+  /// holds of at most entries_per_hold; slots that came free go back, and entries that left the map
+  /// are destroyed outside of the lock.
   template <class Visit>
   void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
-    hold_runs(
-        pins.size(), [&](std::size_t i) -> Pin<Item>& { return pins[i]; }, visit);
+    for (std::size_t i = 0; i < pins.size();) {
+      if (pins[i].node == nullptr) {
+        ++i;
+        continue;
+      }
+      const std::size_t hold_end = std::min(pins.size(), i + entries_per_hold);
+      for (std::size_t ahead = i; ahead < hold_end; ++ahead)
+        prefetch(pins[ahead].node);
+      {
+        Part& shard = *pins[i].shard;
+        const YieldingLock lock(shard.mutex);
+        const std::size_t slots_before = shard.table.slots();
+        for (; i < hold_end; ++i) {
+          if (pins[i].node == nullptr) continue;
+          if (pins[i].shard != &shard) break;
+          visit(shard, pins[i]);
+        }
+        shard.return_slots(shards_.slots(), slots_before - shard.table.slots());
+        shard.publish_clean();
+      }
+      graveyard_.clear();
+    }
   }
 
   /// Effect: keeps an entry that left the map until the lock is released. Under a lock.
@@ -169,67 +180,28 @@ class FlushBatch {
   }
 
  private:
-  template <class Store, class Land>
-  void merge(std::span<Pin<Item>> pins, const std::vector<std::size_t>& written, Store store,
-             Land& land) noexcept {
-    hold_runs(
-        written.size(), [&](std::size_t i) -> Pin<Item>& { return pins[written[i]]; },
-        [&](Part&, Pin<Item>& pin, std::size_t i) {
-          try {
-            store(*pin.node, i);
-          } catch (...) {  // NOLINT(bugprone-empty-catch)
-            // The row is saved; only what the store generated could not be taken over, which the
-            // next save brings again.
-          }
-          if (!pin.node->second.erased && !Table::has_displaced_key(*pin.node)) {
-            Table::rekey(*pin.node);
-          }
-          pin.node->second.failed = false;
-          if (pin.node->second.trouble != nullptr && !pin.node->second.parked()) {
-            pin.node->second.trouble.reset();
-          }
-          pin.since = no_stamp;
-          land(pin, Place::back);
-        });
-  }
-
-  /// Effect: visits pins 0..count-1, each under the lock of its shard, at most entries_per_hold a
-  /// hold.
-  template <class PinAt, class Visit>
-  void hold_runs(std::size_t count, PinAt pin_at, Visit visit) noexcept {
-    for (std::size_t i = 0; i < count;) {
-      Pin<Item>& first = pin_at(i);
-      if (first.node == nullptr) {
-        ++i;
-        continue;
+  /// Effect: the copy of the entry is committed. Under the shard's lock.
+  void merge(Pin<Item>& pin) noexcept {
+    auto& entry = pin.node->second;
+    if (!pin.erases && !entry.erased) {
+      try {
+        entry.item().copy_key_data_from(items_[pin.place]);
+      } catch (...) {  // NOLINT(bugprone-empty-catch)
+        // The row is saved; only what the store generated could not be taken over, which the next
+        // save brings again.
       }
-      const std::size_t hold_end = std::min(count, i + entries_per_hold);
-      for (std::size_t ahead = i; ahead < hold_end; ++ahead)
-        prefetch(pin_at(ahead).node);
-      {
-        Part& shard = *first.shard;
-        const YieldingLock lock(shard.mutex);
-        const std::size_t slots_before = shard.table.slots();
-        for (; i < hold_end; ++i) {
-          Pin<Item>& pin = pin_at(i);
-          if (pin.node == nullptr) continue;
-          if (pin.shard != &shard) break;
-          visit(shard, pin, i);
-        }
-        shard.return_slots(shards_.slots(), slots_before - shard.table.slots());
-        shard.publish_clean();
-      }
-      graveyard_.clear();
     }
+    if (!entry.erased && !Table::has_displaced_key(*pin.node)) Table::rekey(*pin.node);
+    entry.failed = false;
+    if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
+    pin.since = no_stamp;
   }
 
   ShardSet<Item>& shards_;
   Gate& gate_;
-  // Copies for the next transaction, and the places of the pins they were taken from.
+  // Copies for the next transaction.
   std::vector<Item> items_;
-  std::vector<std::size_t> saved_;
   std::vector<Key> keys_;
-  std::vector<std::size_t> erased_;
   /// What is known of the attempt before it is made.
   Attempt attempt_;
   Graveyard<typename Part::Removed> graveyard_;

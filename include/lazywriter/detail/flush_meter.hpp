@@ -57,7 +57,8 @@ class FlushMeter {
   }
 
  private:
-  mutable Mutex mutex_;
+  SleepingPlace place_;
+  mutable Mutex mutex_{place_};
   FlushCounters counters_ LAZYWRITER_GUARDED_BY(mutex_);
 };
 

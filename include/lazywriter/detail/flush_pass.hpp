@@ -140,7 +140,7 @@ class FlushPassRunner {
     for (std::size_t i = 0; i < room; ++i) {
       Node* const node = shard.table.pin_next();
       if (node == nullptr) return false;
-      Pin<Item> pin{&shard, node, no_stamp, node->second.failed};
+      Pin<Item> pin{.shard = &shard, .node = node, .failed_before = node->second.failed};
       const auto& trouble = node->second.trouble;
       if (trouble == nullptr) {
         take_along(pass, pin);
@@ -164,7 +164,7 @@ class FlushPassRunner {
   /// of the turn is fetched from memory. Under the shard's lock.
   void take_along(Pass& pass, const Pin<Item>& pin) noexcept {
     pins_.push_back(pin);
-    batch_.take(pins_.back(), pins_.size() - 1, lander(pass), pacer(pass));
+    batch_.take(pins_.back(), lander(pass), pacer(pass));
   }
 
   /// Effect: writes what was taken along.
@@ -258,12 +258,12 @@ class FlushPassRunner {
 
   void land_back(Pass& pass, Suspect& suspect) noexcept {
     batch_.for_each_hold(Pins(&suspect.pin, 1),
-                         [&](Part&, Pin<Item>& pin, std::size_t) { land(pass, pin, Place::back); });
+                         [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
   }
 
   void count_rejection(Pass& pass, Suspect& suspect, bool cut_short) {
     pass.newly_parked.reserve(pass.newly_parked.size() + 1);
-    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin, std::size_t) {
+    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
       shard.mutex.assert_held();
       auto* const trouble = trouble_of(*pin.node);
       if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
@@ -316,9 +316,8 @@ class FlushPassRunner {
   /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
   /// alone until one like it succeeds. `pins`: that entry, and perhaps landed ones.
   void set_apart(Pass& pass, Pins pins, std::string&& error) noexcept {
-    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin, std::size_t) {
-      set_own_pace(pass, pin, std::move(error));
-    });
+    batch_.for_each_hold(pins,
+                         [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, std::move(error)); });
     pass.loner_waits = true;
   }
 
@@ -358,7 +357,7 @@ class FlushPassRunner {
 
   /// Effect: lands what no attempt is under way with; a copy that was taken was not tried.
   void land_all(Pass& pass, Pins pins) noexcept {
-    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin, std::size_t) {
+    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
       Table::put_back(*pin.node, std::exchange(pin.since, no_stamp));
       land(pass, pin, Place::front);
     });
@@ -375,7 +374,7 @@ class FlushPassRunner {
           Node* const node = shard->table.pin_next();
           more = node != nullptr;
           if (!more) break;
-          Pin<Item> pin{shard.get(), node, no_stamp};
+          Pin<Item> pin{.shard = shard.get(), .node = node};
           land(pass, pin, Place::front);
         }
         if (!more) pass.result.pending += shard->table.end_turn();

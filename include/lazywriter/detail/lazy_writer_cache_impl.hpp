@@ -72,7 +72,7 @@ bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
   const auto& item_key = item.key();
   const auto probe = Core::probe(item_key);
   // Destroyed after the lock is released.
-  typename Core::Evicted evicted;
+  typename Core::Insertion insertion(core_);
   detail::Leftover<Item> old;
   return core_.overwrite(probe, may_wait,
                          [&](typename Core::Part& shard, typename Core::Node* node) {
@@ -83,7 +83,7 @@ bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
                              shard.tickets.make_stale(probe);
                              node = &shard.table.insert_item(probe.hash, std::move(item));
                              slot.attach(*node);
-                             core_.make_room(shard, evicted);
+                             insertion.done(shard);
                            } else {
                              if (node->second.visible())
                                item.copy_key_data_from(std::as_const(node->second).item());
@@ -117,7 +117,7 @@ template <class F>
 bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
   std::optional<Item> value;
   detail::Leftover<Item> old;  // outlives the lock: what was replaced is destroyed after it
-  typename Core::Evicted evicted;
+  typename Core::Insertion insertion(core_);
   bool exists = false;
   core_.change(key, Core::AbsentIs::unsettled,
                [&](typename Core::Part& shard, const typename Core::Probe& probe,
@@ -150,7 +150,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
                    shard.tickets.make_stale(probe);
                    node = &shard.table.insert_item(probe.hash, std::move(*value));
                    slot.attach(*node);
-                   core_.make_room(shard, evicted);
+                   insertion.done(shard);
                  } else {
                    shard.table.replace_item(*node, *value, old);
                    slot.attach(*node);
@@ -194,7 +194,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
     Item item(std::forward<decltype(row)>(row));
     const auto& item_key = item.key();
     const auto probe = Core::probe(item_key);
-    typename Core::Evicted evicted;
+    typename Core::Insertion insertion(core_);
     core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
       shard.mutex.assert_held();
       if (node != nullptr) return detail::Step::done;
@@ -202,7 +202,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
       shard.table.insert_item(probe.hash, std::move(item));
       ++shard.counters.preloads;
       ++taken;
-      core_.make_room(shard, evicted);
+      insertion.done(shard);
       return detail::Step::done;
     });
   }

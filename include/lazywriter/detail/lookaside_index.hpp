@@ -3,7 +3,7 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lazywriter/detail/prefetch.hpp"
+#include "lazywriter/detail/tag_match.hpp"
 
 namespace lazywriter::detail {
 
@@ -34,10 +35,10 @@ class LookasideIndex {
   [[nodiscard]] Node* find(std::size_t hash, IsIt&& is_it) const {
     if (lines_ == nullptr) return nullptr;
     const std::uint64_t mixed = mix(hash);
-    const Slot tag = tag_of(mixed);
-    for (const Slot slot : lines_[line_of(mixed)].slots) {
-      if ((slot & tag_bits) != tag) continue;
-      Node* const node = node_of(slot);
+    const auto tag = static_cast<std::uint16_t>(tag_of(mixed) >> 48);
+    const auto& slots = lines_[line_of(mixed)].slots;
+    for (unsigned left = match_tags(slots, tag); left != 0; left &= left - 1) {
+      Node* const node = node_of(slots[static_cast<std::size_t>(std::countr_zero(left))]);
       prefetch(node);  // all of it at once: is_it would wait for one line after the other
       if (is_it(*node)) return node;
     }
@@ -85,7 +86,7 @@ class LookasideIndex {
  private:
   /// The upper 16 bits hold a tag of the hash, the others the address: user-space addresses of
   /// 64-bit systems leave the upper bits free. One that does not is not indexed.
-  using Slot = std::uint64_t;
+  using Slot = TaggedWords::value_type;
   /// Never used: a line that has an empty slot was never full, so it holds every node of its
   /// hashes.
   static constexpr Slot empty = 0;
@@ -97,7 +98,7 @@ class LookasideIndex {
   static constexpr std::size_t entries_per_line = 5;
 
   struct alignas(64) Line {
-    std::array<Slot, 8> slots{};
+    TaggedWords slots{};
   };
 
   static std::uint64_t mix(std::size_t hash) noexcept {

@@ -33,6 +33,13 @@ inline void spin_pause() noexcept {
 #endif
 }
 
+/// Where threads sleep that wait for a Mutex. Apart from it, so that what is needed in every call
+/// lies together.
+struct SleepingPlace {
+  std::mutex mutex;
+  std::condition_variable freed;
+};
+
 /// A mutex that spins briefly and then sleeps. Shard locks are held for some ten nanoseconds, so
 /// that a short spin nearly always ends well; but functions of the user run under them too, and the
 /// holder can be preempted, so a waiter must be able to sleep.
@@ -44,7 +51,8 @@ inline void spin_pause() noexcept {
 /// was before its own store; so who sleeps looks again after longest_sleep.
 class LAZYWRITER_CAPABILITY("mutex") Mutex {
  public:
-  Mutex() = default;
+  /// `place`: this mutex's own, which must live as long; it need not live yet.
+  explicit Mutex(SleepingPlace& place) noexcept : place_(place) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
@@ -99,30 +107,29 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   }
 
   void sleep_until_locked() noexcept {
-    std::unique_lock lock(sleep_mutex_);
+    std::unique_lock lock(place_.mutex);
     for (;;) {
       sleepers_.store(true);
       if (!held_.exchange(true)) return;
-      freed_.wait_for(lock, longest_sleep);
+      place_.freed.wait_for(lock, longest_sleep);
     }
   }
 
   void wake_sleepers() noexcept {
     {
       // Who set the flag before either has not looked at held_ yet, or sleeps, or holds the lock.
-      const std::lock_guard lock(sleep_mutex_);
+      const std::lock_guard lock(place_.mutex);
       sleepers_.store(false, std::memory_order_relaxed);
     }
-    freed_.notify_all();
+    place_.freed.notify_all();
   }
 
   std::atomic<bool> held_{false};
-  /// Somebody sleeps, or is about to. Written under sleep_mutex_; may stay set without need.
+  /// Somebody sleeps, or is about to. Written under place_.mutex; may stay set without need.
   std::atomic<bool> sleepers_{false};
   /// Threads in lock_contended.
   std::atomic<std::uint32_t> waiters_{0};
-  std::mutex sleep_mutex_;
-  std::condition_variable freed_;
+  SleepingPlace& place_;
 };
 
 /// Holds a Mutex for a scope.

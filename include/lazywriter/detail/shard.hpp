@@ -68,18 +68,20 @@ struct alignas(64) Shard {
 
   Shard(std::size_t capacity, std::size_t expected) : table(capacity, expected) {}
 
-  Mutex mutex;
+  // What a hit needs comes first: the lock and, in front of the table, the index.
+  Mutex mutex{sleeping_place};
   /// Set once by close; a write is refused or comes before close looks at this shard.
   bool closed LAZYWRITER_GUARDED_BY(mutex) = false;
+  Table table LAZYWRITER_GUARDED_BY(mutex);
   ShardCounters counters LAZYWRITER_GUARDED_BY(mutex);
   /// Slots drawn from the budget that no entry holds.
   std::size_t credits LAZYWRITER_GUARDED_BY(mutex) = 0;
-  Table table LAZYWRITER_GUARDED_BY(mutex);
   LoadTickets<Key> tickets LAZYWRITER_GUARDED_BY(mutex);
   /// Ready for an update that turns out to change the key: parking that item must not need memory.
   std::unique_ptr<Trouble<Key>> spare_trouble LAZYWRITER_GUARDED_BY(mutex);
   /// table.clean(), for others to add up without the lock; written under it.
   std::atomic<std::size_t> clean_hint{0};
+  SleepingPlace sleeping_place;
 
   void publish_clean() noexcept LAZYWRITER_REQUIRES(mutex) {
     clean_hint.store(table.clean(), std::memory_order_relaxed);
