@@ -32,7 +32,8 @@ struct CacheConfig {
   bool flush_on_close = true;
 
   /// Items per transaction, at least 1. More is faster, but holds more memory (a flush keeps about
-  /// three copies of a batch) and makes a failure cost more.
+  /// three copies of a batch) and makes a failure cost more. Up to 1,024 copies are kept for the
+  /// next flush, which overwrites them, until one finds nothing to write.
   std::size_t max_batch = 1'000;
 
   /// Hard bound on entries that hold something unsaved (dirty, in flight, erased or parked): the

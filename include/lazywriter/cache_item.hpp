@@ -112,7 +112,8 @@ concept TakesKeyData = requires(Item& item, const Item& stored) {
 /// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps). It
 ///   leaves the key, and everything the program wrote, as they are.
 ///
-/// All of these run under the lock of one shard: they must be short and must not call the cache.
+/// All of these run under the lock of one shard, and so may the destructors of what an assignment
+/// overwrites: they must be short and must not call the cache.
 ///
 /// Example:
 ///

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -335,6 +336,29 @@ TEST(Flushing, WhatThereWasNoTimeToTryDidNotFail) {
   EXPECT_EQ(cache.stats().failed_transactions, 0U);
   EXPECT_EQ(cache.flush().written, 3U);
   EXPECT_EQ(cache.stats().retries, 0U);
+}
+
+/// An item that shows how many others hold the same.
+struct Sharing {
+  std::string name;
+  std::shared_ptr<int> held;
+
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Sharing&) {}
+};
+
+TEST(Flushing, CopiesAreKeptForTheNextFlushUntilThereIsNothingToWrite) {
+  LazyWriterCache<Sharing, NoOpReaderWriter<Sharing>> cache{{}, manual({.max_batch = 10'000})};
+  const auto held = std::make_shared<int>();
+  for (int i = 0; i < 3'000; ++i)
+    cache.put({std::to_string(i), held});
+  EXPECT_EQ(cache.flush().written, 3'000U);
+  EXPECT_LE(held.use_count(), 1 + 3'000 + 1'024);
+  cache.put({"0", held});
+  EXPECT_EQ(cache.flush().written, 1U);
+  EXPECT_LE(held.use_count(), 1 + 3'000 + 1'024);
+  EXPECT_EQ(cache.flush().written, 0U);
+  EXPECT_EQ(held.use_count(), 1 + 3'000);
 }
 
 TEST(Flushing, WhatWasParkedAndIsDirtyAgainMeanwhileCountsAsPending) {

@@ -35,8 +35,12 @@ void grow(Vector& vector, std::size_t count) {
   if (vector.capacity() < count) vector.reserve(std::max(count, vector.capacity() * 2));
 }
 
-/// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token; the
-/// buffers are kept from batch to batch.
+/// How many copies are kept from one pass to the next, at most.
+inline constexpr std::size_t copies_kept = 1'024;
+
+/// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token. The
+/// copies are kept from batch to batch and assigned to: an item whose strings are there already
+/// takes no memory, and what malloc and free cost is more than the rest of a copy.
 template <class Item, class Gate>
 class FlushBatch {
  public:
@@ -60,14 +64,21 @@ class FlushBatch {
 
   /// Effect: begins an empty batch.
   void clear() noexcept {
-    items_.clear();
+    taken_ = 0;
     keys_.clear();
     attempt_ = {};
   }
 
+  /// Effect: destroys the copies that are kept, but for `most`. The batch must be empty.
+  void keep(std::size_t most) noexcept {
+    if (items_.size() > most) {
+      items_.erase(items_.begin() + static_cast<std::ptrdiff_t>(most), items_.end());
+    }
+  }
+
   /// Effect: makes room for `more` items, so that taking them along needs no memory but that of the
   /// copies. Throws: std::bad_alloc.
-  void make_room(std::size_t more) { grow(items_, items_.size() + more); }
+  void make_room(std::size_t more) { grow(items_, taken_ + more); }
 
   /// Effect: takes along a fresh copy of what a pinned entry holds now. An entry that holds nothing
   /// unsaved any more is landed; one that cannot be copied is given to `unreadable(pin, error)`,
@@ -81,11 +92,11 @@ class FlushBatch {
     }
     try {
       pin.erases = node.second.erased;
-      pin.place = pin.erases ? keys_.size() : items_.size();
+      pin.place = pin.erases ? keys_.size() : taken_;
       if (pin.erases) {
         keys_.push_back(Table::key_of(node));
       } else {
-        items_.push_back(std::as_const(node.second).item());
+        copy(std::as_const(node.second).item());
       }
     } catch (...) {
       node.second.failed = true;
@@ -104,12 +115,12 @@ class FlushBatch {
   template <class Land, class Stop>
   Attempt write(std::span<Pin<Item>> pins, Land&& land, Stop&& stop) noexcept {
     Attempt attempt = std::exchange(attempt_, {});
-    attempt.saved = items_.size();
+    attempt.saved = taken_;
     attempt.erased = keys_.size();
     attempt.entries = attempt.saved + attempt.erased;
     if (attempt.entries == 0) return attempt;
 
-    attempt.verdict = gate_.write(keys_, items_, stop);
+    attempt.verdict = gate_.write(keys_, std::span(items_).first(taken_), stop);
     if (attempt.verdict.outcome == Outcome::committed) {
       for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
         merge(pin);
@@ -180,6 +191,15 @@ class FlushBatch {
   }
 
  private:
+  void copy(const Item& item) {
+    if (taken_ < items_.size()) {
+      items_[taken_] = item;
+    } else {
+      items_.push_back(item);
+    }
+    ++taken_;
+  }
+
   /// Effect: the copy of the entry is committed. Under the shard's lock.
   void merge(Pin<Item>& pin) noexcept {
     auto& entry = pin.node->second;
@@ -199,8 +219,9 @@ class FlushBatch {
 
   ShardSet<Item>& shards_;
   Gate& gate_;
-  // Copies for the next transaction.
+  /// Copies for the next transaction, and behind the first taken_ ones those of earlier ones.
   std::vector<Item> items_;
+  std::size_t taken_ = 0;
   std::vector<Key> keys_;
   /// What is known of the attempt before it is made.
   Attempt attempt_;

@@ -54,6 +54,7 @@ class FlushPassRunner {
     pins_.clear();
     suspects_.clear();
     batch_.clear();
+    batch_.keep(pass.wrote ? copies_kept : 0);
     end_turn(pass);
     retry_.pass_ended(pass.failed, pass.committed);
     ledger_.pass_ended(pass, shards_);
