@@ -114,6 +114,19 @@ TEST(MutexTest, WakesWhoSleeps) {
   }
 }
 
+TEST(MutexTest, TellsItsHolderWhetherAnotherThreadWaits) {
+  SleepingPlace place;
+  Mutex mutex{place};
+  mutex.lock();
+  EXPECT_FALSE(mutex.waited_for());
+  std::jthread other([&] { const MutexLock lock(mutex); });
+  while (!mutex.waited_for())
+    std::this_thread::yield();
+  mutex.unlock();
+  other.join();
+  EXPECT_FALSE(mutex.waited_for());
+}
+
 TEST(SlotBudgetTest, IsExactWhateverCreditsAreDrawn) {
   SlotBudget budget(10, 1);
   EXPECT_FALSE(budget.unlimited());

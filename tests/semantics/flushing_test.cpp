@@ -269,7 +269,7 @@ TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
 }
 
 TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
-  const CacheConfig config = manual({.max_batch = 16, .shards = 4});
+  const CacheConfig config = manual({.max_batch = 32, .shards = 4});
   Store store;
   const detail::ShardSet<Account> shards(config);  // as those inside the cache
   std::set<const void*> served;
@@ -283,8 +283,8 @@ TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
   for (int i = 0; i < 400; ++i)
     cache.put({std::to_string(i), 1});
   const FlushResult result = cache.flush();
-  EXPECT_EQ(result.written, 16U);
-  EXPECT_EQ(result.pending, 384U);
+  EXPECT_EQ(result.written, 32U);
+  EXPECT_EQ(result.pending, 368U);
   EXPECT_EQ(served.size(), 4U);
 }
 

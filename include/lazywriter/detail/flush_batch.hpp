@@ -170,7 +170,8 @@ class FlushBatch {
         Part& shard = *pins[i].shard;
         const YieldingLock lock(shard.mutex);
         const std::size_t slots_before = shard.table.slots();
-        for (; i < hold_end; ++i) {
+        for (const std::size_t begin = i; i < hold_end; ++i) {
+          if (i == begin + entries_while_waited_for && shard.mutex.waited_for()) break;
           if (pins[i].node == nullptr) continue;
           if (pins[i].shard != &shard) break;
           visit(shard, pins[i]);

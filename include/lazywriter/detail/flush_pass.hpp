@@ -139,6 +139,7 @@ class FlushPassRunner {
   bool pin_some(Pass& pass, Part& shard, std::size_t room) {
     const YieldingLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
+      if (i == entries_while_waited_for && shard.mutex.waited_for()) return true;
       Node* const node = shard.table.pin_next();
       if (node == nullptr) return false;
       Pin<Item> pin{.shard = &shard, .node = node, .failed_before = node->second.failed};
@@ -371,7 +372,7 @@ class FlushPassRunner {
     for (const auto& shard : shards_) {
       for (bool more = true; more;) {
         const YieldingLock lock(shard->mutex);
-        for (std::size_t i = 0; i < entries_per_hold && more; ++i) {
+        for (std::size_t i = 0; i < entries_while_waited_for && more; ++i) {
           Node* const node = shard->table.pin_next();
           more = node != nullptr;
           if (!more) break;

@@ -83,6 +83,11 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     }
   }
 
+  /// Whether another thread waits just now. By the holder, who need not hold on.
+  [[nodiscard]] bool waited_for() const noexcept {
+    return waiters_.load(std::memory_order_relaxed) != 0;
+  }
+
   /// Tells the analysis, inside a function object, that its caller holds the lock.
   void assert_held() const noexcept LAZYWRITER_ASSERT_HELD(this) {}
 

@@ -58,11 +58,11 @@ class Pruner {
     std::size_t evicted = 0;
     bool first = true;
     for (bool more = true; more && evicted < wanted; first = false) {
-      std::array<typename Shard<Item>::Removed, entries_per_hold>
+      std::array<typename Shard<Item>::Removed, entries_while_waited_for>
           removed;  // destroyed after the lock
       const YieldingLock lock(shard.mutex);
       if (first) shard.table.begin_prune();
-      std::size_t budget = entries_per_hold;
+      std::size_t budget = entries_while_waited_for;
       std::size_t count = 0;
       while (evicted < wanted && budget != 0) {
         removed[count] = shard.table.evict(budget);

@@ -21,10 +21,12 @@
 
 namespace lazywriter::detail {
 
-/// How many entries a loop handles in one hold of a shard's lock. An entry whose memory is cold
-/// takes some tenth of a microsecond, and a caller who waits for longer than it spins falls asleep,
-/// which costs it far more than the hold does.
-inline constexpr std::size_t entries_per_hold = 4;
+/// How many entries a loop handles in one hold of a shard's lock at most, and how many once a
+/// caller waits for it. An entry whose memory is cold takes some tenth of a microsecond, and a
+/// caller who waits for longer than it spins falls asleep, which costs it far more than the hold
+/// does.
+inline constexpr std::size_t entries_per_hold = 8;
+inline constexpr std::size_t entries_while_waited_for = 4;
 
 /// What callers did in one shard; see CacheStats for the counting rules.
 struct ShardCounters {
