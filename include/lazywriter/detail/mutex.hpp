@@ -70,11 +70,11 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   }
 
   /// Effect: unlocks and, if another thread waits, lets it go first: for who will lock again at
-  /// once. It misses no sleeper: of its exchange and the sleeper's, the later sees what was written
-  /// before the earlier.
+  /// once. It misses no sleeper that it saw waiting: of its exchange and the sleeper's, the later
+  /// sees what was written before the earlier. Who comes too late to be seen is the next to go.
   void unlock_to_waiters() noexcept LAZYWRITER_RELEASE() {
+    if (!waited_for()) return unlock();
     held_.exchange(false);
-    if (waiters_.load() == 0) return;
     if (sleepers_.load()) wake_sleepers();
     for (int spin = 0; spin < spins_before_sleep && !held_.load(std::memory_order_relaxed) &&
                        waiters_.load(std::memory_order_relaxed) != 0;
@@ -83,7 +83,7 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     }
   }
 
-  /// Whether another thread waits just now. By the holder, who need not hold on.
+  /// Whether another thread waits just now, as far as the holder sees.
   [[nodiscard]] bool waited_for() const noexcept {
     return waiters_.load(std::memory_order_relaxed) != 0;
   }
