@@ -55,6 +55,29 @@ TEST_F(LookasideIndexTest, FindsNearlyAllThatItHasRoomFor) {
   EXPECT_EQ(find(10'001), nullptr);
 }
 
+TEST_F(LookasideIndexTest, BeginsInMemoryOfOthersAndGrowsInItsOwn) {
+  const std::size_t bytes = LookasideIndex<Node>::bytes_for(1'000);
+  LargePages pages(bytes);
+  index_.reserve(1'000, pages);
+  EXPECT_EQ(index_.memory_bytes(), bytes);
+  EXPECT_EQ(pages.take(1), nullptr);
+  Node& node = add(1);
+  EXPECT_EQ(find(1), &node);
+  EXPECT_FALSE(index_.reserve(1'000));
+  EXPECT_TRUE(index_.reserve(10'000));
+  EXPECT_GE(index_.capacity(), 10'000U);
+  EXPECT_EQ(find(1), nullptr) << "a larger one is empty";
+}
+
+TEST_F(LookasideIndexTest, BeginsInItsOwnMemoryIfTheOthersHaveNone) {
+  LargePages pages(64);
+  index_.reserve(1'000, pages);
+  EXPECT_GE(index_.capacity(), 1'000U);
+  Node& node = add(1);
+  EXPECT_EQ(find(1), &node);
+  EXPECT_NE(pages.take(64), nullptr);
+}
+
 TEST_F(LookasideIndexTest, WhatIsErasedIsNotFound) {
   index_.reserve(8);
   Node& a = add(1);

@@ -12,6 +12,7 @@
 #include "lazywriter/detail/dirty_list.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/large_pages.hpp"
 #include "lazywriter/detail/leftover.hpp"
 #include "lazywriter/detail/lookaside_index.hpp"
 
@@ -32,11 +33,16 @@ class EntryTable {
   /// An entry that left the map; destroy it outside of the lock.
   using Removed = typename Map::node_type;
 
-  /// `capacity`: this table's share; 0 = unlimited. `expected`: entries to make room for now.
-  /// Throws: std::bad_alloc.
-  explicit EntryTable(std::size_t capacity, std::size_t expected = 0) : policy_(capacity) {
+  /// `capacity`: this table's share; 0 = unlimited.
+  explicit EntryTable(std::size_t capacity) : policy_(capacity) {}
+  /// `expected`: entries to make room for now. `pages`: index_bytes(expected) of them are taken;
+  /// they must live longer. Throws: std::bad_alloc.
+  EntryTable(std::size_t capacity, std::size_t expected, LargePages& pages) : policy_(capacity) {
     map_.reserve(expected);
-    index_.reserve(expected);
+    index_.reserve(expected, pages);
+  }
+  [[nodiscard]] static std::size_t index_bytes(std::size_t expected) noexcept {
+    return LookasideIndex<Node>::bytes_for(expected);
   }
 
   // ---- looking

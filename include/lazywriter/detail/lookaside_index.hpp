@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include "lazywriter/detail/large_pages.hpp"
 #include "lazywriter/detail/prefetch.hpp"
 #include "lazywriter/detail/tag_match.hpp"
 
@@ -26,7 +27,27 @@ class LookasideIndex {
   /// Effect: makes room for `entries`; if that takes a larger index, it is empty then. Returns:
   /// whether it was made larger.
   bool reserve(std::size_t entries) noexcept {
-    return entries > capacity() && grow_to(entries / entries_per_line + 1);
+    if (entries <= capacity()) return false;
+    std::unique_ptr<Line[]> larger(new (std::nothrow) Line[lines_for(entries)]);
+    if (larger == nullptr) return false;
+    own_lines_ = std::move(larger);
+    lines_ = own_lines_.get();
+    count_ = lines_for(entries);
+    return true;
+  }
+
+  /// Effect: makes room for `entries` in an index that has none, in memory taken from `pages`,
+  /// which must live longer; in its own if they have not got bytes_for(entries) left.
+  void reserve(std::size_t entries, LargePages& pages) noexcept {
+    if (entries <= capacity()) return;
+    void* const memory = pages.take(bytes_for(entries));
+    if (memory == nullptr) return void(reserve(entries));
+    lines_ = static_cast<Line*>(memory);
+    count_ = lines_for(entries);
+    std::uninitialized_value_construct_n(lines_, count_);
+  }
+  [[nodiscard]] static std::size_t bytes_for(std::size_t entries) noexcept {
+    return lines_for(entries) * sizeof(Line);
   }
 
   /// Returns: the node with that hash for which `is_it(node)` holds, if it is remembered; else
@@ -115,16 +136,14 @@ class LookasideIndex {
     return reinterpret_cast<Node*>(static_cast<std::uintptr_t>(slot & ~tag_bits));  // NOLINT
   }
 
-  bool grow_to(std::size_t lines) noexcept {
-    std::unique_ptr<Line[]> larger(new (std::nothrow) Line[lines]);
-    if (larger == nullptr) return false;
-    lines_ = std::move(larger);
-    count_ = lines;
-    return true;
+  static std::size_t lines_for(std::size_t entries) noexcept {
+    return entries == 0 ? 0 : entries / entries_per_line + 1;
   }
 
-  std::unique_ptr<Line[]> lines_;
+  Line* lines_ = nullptr;
   std::size_t count_ = 0;
+  /// lines_, unless they lie in memory of somebody else.
+  std::unique_ptr<Line[]> own_lines_;
 };
 
 }  // namespace lazywriter::detail

@@ -14,6 +14,7 @@
 
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/entry_table.hpp"
+#include "lazywriter/detail/large_pages.hpp"
 #include "lazywriter/detail/load_ticket.hpp"
 #include "lazywriter/detail/mutex.hpp"
 #include "lazywriter/detail/slot_budget.hpp"
@@ -68,7 +69,8 @@ struct alignas(64) Shard {
   using Node = typename Table::Node;
   using Removed = typename Table::Removed;
 
-  Shard(std::size_t capacity, std::size_t expected) : table(capacity, expected) {}
+  Shard(std::size_t capacity, std::size_t expected, LargePages& pages)
+      : table(capacity, expected, pages) {}
 
   // What every call writes comes first, in one cache line: a line that two threads write to is
   // passed between them. Then what every call reads: the index, in front of the table.
@@ -125,16 +127,13 @@ class ShardSet {
   explicit ShardSet(const CacheConfig& config)
       : count_(config.shards != 0 ? config.shards : suitable_count(config.capacity)),
         shift_(static_cast<unsigned>(64 - std::countr_zero(count_))),
-        capacity_(config.capacity),
         share_(config.capacity / count_ + (config.capacity % count_ != 0 ? 1U : 0U)),
+        index_pages_(count_ * Table::index_bytes(expected())),
+        capacity_(config.capacity),
         slots_(config.max_dirty, count_) {
-    // Who sets a huge capacity to mean "no limit" does not want the memory for it now.
-    const std::size_t planned = std::min(share_, most_planned / count_);
-    // A quarter more: the pruner is lazy, and growing past the reserve costs one slow insert.
-    const std::size_t expected = std::min(planned + planned / 4, most_reserved / count_);
     shards_.reserve(count_);
     for (std::size_t i = 0; i < count_; ++i)
-      shards_.push_back(std::make_unique<Part>(planned, expected));
+      shards_.push_back(std::make_unique<Part>(planned(), expected(), index_pages_));
   }
 
   [[nodiscard]] Part& of(std::size_t hash) const noexcept {
@@ -213,17 +212,28 @@ class ShardSet {
     return std::clamp<std::size_t>(std::bit_floor(capacity / 64), 1, for_machine);
   }
 
-  /// Entries that the eviction order is laid out for at most, and that memory is taken for
-  /// beforehand.
-  static constexpr std::size_t most_planned = std::size_t{1} << 24;
-  static constexpr std::size_t most_reserved = std::size_t{1} << 22;
+  /// Entries that a shard's eviction order is laid out for. Who sets a huge capacity to mean "no
+  /// limit" does not want the memory for it now.
+  [[nodiscard]] std::size_t planned() const noexcept {
+    constexpr std::size_t most = std::size_t{1} << 24;
+    return std::min(share_, most / count_);
+  }
+  /// Entries that a shard makes room for beforehand: a quarter more, since the pruner is lazy, and
+  /// growing past the reserve costs one slow insert.
+  [[nodiscard]] std::size_t expected() const noexcept {
+    constexpr std::size_t most = std::size_t{1} << 22;
+    return std::min(planned() + planned() / 4, most / count_);
+  }
 
+  // What every call reads comes first, in one cache line.
   const std::size_t count_;
   const unsigned shift_;
-  const std::size_t capacity_;
   const std::size_t share_;
+  /// Where the indexes lie that the shards begin with.
+  LargePages index_pages_;
   // Apart from each other and at fixed addresses: each holds a lock.
   std::vector<std::unique_ptr<Part>> shards_;
+  const std::size_t capacity_;
   // Written by many, so apart from what every call reads.
   alignas(64) SlotBudget slots_;
   alignas(64) StampClock clock_;
