@@ -16,7 +16,7 @@
 namespace lazywriter::detail {
 namespace {
 
-constexpr std::size_t large_page = std::size_t{2} << 20;
+constexpr std::size_t large_page = LargePages::large_page;
 
 std::uintptr_t address_of(const void* memory) {
   return reinterpret_cast<std::uintptr_t>(memory);  // NOLINT
@@ -72,16 +72,26 @@ bool is_advised(const void* memory) {
   return false;
 }
 
+TEST(LargePagesTest, TakesTheLastPageAsAWholeUnlessMostOfItWouldBeTakenForNothing) {
+  constexpr std::size_t most = large_page / 4 * 3;
+  constexpr std::size_t half = large_page / 2;
+  EXPECT_EQ(LargePages::bytes_on_large_pages(0), 0U);
+  EXPECT_EQ(LargePages::bytes_on_large_pages(half), 0U);
+  EXPECT_EQ(LargePages::bytes_on_large_pages(most), large_page);
+  EXPECT_EQ(LargePages::bytes_on_large_pages(large_page), large_page);
+  EXPECT_EQ(LargePages::bytes_on_large_pages(3 * large_page + half), 3 * large_page);
+  EXPECT_EQ(LargePages::bytes_on_large_pages(3 * large_page + most), 4 * large_page);
+}
+
 TEST(LargePagesTest, AsksTheSystemForLargePagesWhereItHasThem) {
   const bool has_them = std::filesystem::exists("/sys/kernel/mm/transparent_hugepage");
-  LargePages much(large_page + 64);
-  const auto* const first = static_cast<const std::byte*>(much.take(large_page + 64));
+  constexpr std::size_t size = large_page + large_page / 4 * 3;
+  LargePages pages(size);
+  const auto* const first = static_cast<const std::byte*>(pages.take(size));
   ASSERT_NE(first, nullptr);
   EXPECT_EQ(address_of(first) % large_page, 0U);
   EXPECT_EQ(is_advised(first), has_them);
-  EXPECT_EQ(is_advised(first + large_page), has_them) << "the last one is taken as a whole";
-  LargePages little(large_page - 64);
-  EXPECT_FALSE(is_advised(little.take(64)));
+  EXPECT_EQ(is_advised(first + large_page), has_them);
 }
 
 }  // namespace

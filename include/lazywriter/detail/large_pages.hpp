@@ -1,6 +1,7 @@
 // Memory for what is read at random, on large pages where the system has them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -18,6 +19,8 @@ namespace lazywriter::detail {
 /// Knows no locks.
 class LargePages {
  public:
+  static constexpr std::size_t large_page = std::size_t{2} << 20;
+
   /// Never throws.
   explicit LargePages(std::size_t bytes) noexcept
       : memory_(allocate(bytes), Release{alignment_for(bytes)}),
@@ -31,9 +34,16 @@ class LargePages {
     return std::exchange(next_, next_ + bytes);
   }
 
+  /// Returns: how much of `bytes`, from the beginning, is to lie on large pages. The last one may
+  /// be taken for a part of it, since small pages for that part would be seen in every look-up, but
+  /// not for little.
+  static std::size_t bytes_on_large_pages(std::size_t bytes) noexcept {
+    constexpr std::size_t most_unused = large_page / 8 * 3;
+    return (bytes + most_unused) / large_page * large_page;
+  }
+
  private:
   static constexpr std::size_t cache_line = 64;
-  static constexpr std::size_t large_page = std::size_t{2} << 20;
 
   struct Release {
     std::align_val_t alignment;
@@ -41,18 +51,17 @@ class LargePages {
   };
 
   static std::align_val_t alignment_for(std::size_t bytes) noexcept {
-    return std::align_val_t{bytes < large_page ? cache_line : large_page};
+    return std::align_val_t{bytes_on_large_pages(bytes) == 0 ? cache_line : large_page};
   }
 
   static std::byte* allocate(std::size_t bytes) noexcept {
     if (bytes == 0) return nullptr;
-    const bool large = bytes >= large_page;
-    // The last page is taken as a whole: small ones for its part would be seen in every look-up.
-    if (large) bytes += (large_page - bytes % large_page) % large_page;
-    void* const memory = ::operator new(bytes, alignment_for(bytes), std::nothrow);
+    const std::size_t on_large = bytes_on_large_pages(bytes);
+    void* const memory =
+        ::operator new(std::max(bytes, on_large), alignment_for(bytes), std::nothrow);
 #if defined(MADV_HUGEPAGE)
     // Advice: where it is not heard, the pages are small.
-    if (large && memory != nullptr) madvise(memory, bytes, MADV_HUGEPAGE);
+    if (memory != nullptr && on_large != 0) madvise(memory, on_large, MADV_HUGEPAGE);
 #endif
     return static_cast<std::byte*>(memory);
   }
