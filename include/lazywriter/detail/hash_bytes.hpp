@@ -31,29 +31,29 @@ inline std::uint64_t load_bytes(const char* from, std::size_t count) noexcept {
 inline std::size_t hash_bytes(std::string_view text) noexcept {
   constexpr std::uint64_t first = 0x9E3779B97F4A7C15ULL;
   constexpr std::uint64_t second = 0xD1B54A32D192ED03ULL;
+  const std::size_t size = text.size();
   const char* at = text.data();
-  std::size_t left = text.size();
+  const char* const end = at + size;
   std::uint64_t hash = first;
   std::uint64_t a = 0;
   std::uint64_t b = 0;
-  for (; left > 16; left -= 16, at += 16) {
+  for (; end - at > 16; at += 16) {
     hash = fold_multiply(load_bytes(at, 8) ^ second, load_bytes(at + 8, 8) ^ hash);
   }
   // The last 1 to 16 bytes, by two loads that may overlap each other and what was taken before.
-  const char* const end = at + left;
-  if (text.size() >= 16) {
+  if (size >= 16) {
     a = load_bytes(end - 16, 8);
     b = load_bytes(end - 8, 8);
-  } else if (left >= 8) {
+  } else if (size >= 8) {
     a = load_bytes(at, 8);
     b = load_bytes(end - 8, 8);
-  } else if (left >= 4) {
+  } else if (size >= 4) {
     a = load_bytes(at, 4);
     b = load_bytes(end - 4, 4);
-  } else if (left > 0) {
-    a = load_bytes(at, 1) << 16 | load_bytes(at + left / 2, 1) << 8 | load_bytes(end - 1, 1);
+  } else if (size > 0) {
+    a = load_bytes(at, 1) << 16 | load_bytes(at + size / 2, 1) << 8 | load_bytes(end - 1, 1);
   }
-  return static_cast<std::size_t>(fold_multiply(second ^ static_cast<std::uint64_t>(text.size()),
+  return static_cast<std::size_t>(fold_multiply(second ^ static_cast<std::uint64_t>(size),
                                                 fold_multiply(a ^ second, b ^ hash)));
 }
 
