@@ -97,6 +97,24 @@ TEST_F(EntryTableTest, FindsWhatWasInserted) {
   expect_counts(1, 1, 0);
 }
 
+TEST_F(EntryTableTest, TellsEntriesOfOneHashApart) {
+  constexpr std::size_t hash = 7;
+  const auto find_twin = [&](int i) {
+    const std::string key = long_key(i);
+    return table_.find(KeyProbe<std::string_view>{hash, key});
+  };
+  std::vector<Node*> nodes;
+  for (int i = 0; i < 20; ++i) {  // more than the index remembers
+    EXPECT_EQ(find_twin(i), nullptr);
+    nodes.push_back(&table_.insert_item(hash, Row{long_key(i), i}));
+    for (int j = 0; j <= i; ++j)
+      ASSERT_EQ(find_twin(j), nodes[static_cast<std::size_t>(j)]) << j << " of " << i;
+  }
+  table_.remove(*nodes[3]);
+  EXPECT_EQ(find_twin(3), nullptr);
+  EXPECT_EQ(find_twin(19), nodes[19]);
+}
+
 TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
   Node& node = clean(long_key(1));
   for (int i = 0; i < 100; ++i)

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -47,6 +49,17 @@ struct KeyProbe {
   View key;
 };
 
+/// Whether a stored key is the one that is looked for. Throws: what comparing keys throws.
+template <class Key>
+bool same_key(const Key& stored, const Key& sought) {
+  return stored == sought;
+}
+/// The same for strings: GCC 12 does not inline operator== here.
+inline bool same_key(const std::string& stored, std::string_view sought) noexcept {
+  return stored.size() == sought.size() &&
+         std::memcmp(stored.data(), sought.data(), sought.size()) == 0;
+}
+
 struct KeyRefHash {
   using is_transparent = void;
   std::size_t operator()(const auto& ref) const noexcept { return ref.hash; }
@@ -62,7 +75,7 @@ struct KeyRefEqual {
   }
   template <class Key, class View>
   bool operator()(const KeyProbe<View>& probe, const KeyRef<Key>& ref) const {
-    return probe.hash == ref.hash && *ref.key == probe.key;
+    return probe.hash == ref.hash && same_key(*ref.key, probe.key);
   }
   template <class Key, class View>
   bool operator()(const KeyRef<Key>& ref, const KeyProbe<View>& probe) const {

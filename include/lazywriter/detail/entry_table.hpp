@@ -80,7 +80,7 @@ class EntryTable {
 
   /// Effect: inserts a clean, visible entry for a key that is not there. Throws: std::bad_alloc,
   /// what copying the key throws; then nothing changed and `item` is untouched.
-  Node& insert_item(std::size_t hash, Item&& item) {
+  [[gnu::noinline]] Node& insert_item(std::size_t hash, Item&& item) {
     Node& node = emplace(hash, item.key());
     node.second.set_item(std::move(item));
     node.first.key = node.second.key_address();
@@ -175,7 +175,7 @@ class EntryTable {
   }
 
   /// clean, dirty, in flight, parked -> dirty: the entry, which holds a slot, was written just now.
-  void mark_written(Node& node, Stamp now) noexcept {
+  [[gnu::noinline]] void mark_written(Node& node, Stamp now) noexcept {
     Entry<Item>& entry = node.second;
     const bool was_parked = entry.parked();
     if (was_parked) --parked_;
@@ -349,10 +349,20 @@ class EntryTable {
 
   template <class Self, class View>
   static auto look_up(Self& self, const KeyProbe<View>& probe) -> decltype(&*self.map_.begin()) {
-    const auto is_it = [&](const Node& node) { return KeyRefEqual{}(node.first, probe); };
-    if (Node* const node = self.index_.find(probe.hash, is_it); node != nullptr) [[likely]]
+    // The key is compared once, after the search: the loop stays free of calls.
+    const auto may_be_it = [&](const Node& node) { return node.first.hash == probe.hash; };
+    Node* const node = self.index_.find(probe.hash, may_be_it);
+    if (node != nullptr && same_key(key_of(*node), probe.key)) [[likely]]
       return node;
-    if (self.index_.complete(probe.hash)) return nullptr;
+    return look_up_unindexed(self, probe, node == nullptr);
+  }
+
+  /// The part of look_up for what the index does not know, or not by that key. `unknown`: it knows
+  /// no entry of that hash.
+  template <class Self, class View>
+  [[gnu::noinline]] static auto look_up_unindexed(Self& self, const KeyProbe<View>& probe,
+                                                  bool unknown) -> decltype(&*self.map_.begin()) {
+    if (unknown && self.index_.complete(probe.hash)) return nullptr;
     const auto found = self.map_.find(probe);
     return found == self.map_.end() ? nullptr : &*found;
   }
