@@ -39,7 +39,8 @@ enum class Step {
 };
 
 /// The entries, the store and the rules between them; no threads. The essay on top of
-/// lazy_writer_cache.hpp explains the states it moves entries through.
+/// lazy_writer_cache.hpp explains the states it moves entries through. What few calls come to is
+/// kept out of line, so that compilers inline what every call does.
 template <class Item, class ReaderWriter>
 class CacheCore {
  public:
@@ -78,10 +79,9 @@ class CacheCore {
   // ---- guards
 
   /// Throws: ReentrantUse on a thread that is running a function under a lock of this cache.
-  void refuse_visitors() const {
-    if (VisitorScope::active(this)) [[unlikely]] {
-      throw ReentrantUse("a function given to visit, update, compute or for_each called its cache");
-    }
+  [[gnu::always_inline]] void refuse_visitors() const {
+    if (VisitorScope::active(this)) [[unlikely]]
+      throw_reentrant();
   }
   /// Throws: ReentrantUse there, and on a thread that is running an adapter call of this cache.
   void refuse_callbacks() const {
@@ -306,7 +306,7 @@ class CacheCore {
 
   /// Effect: calls for the pruner at 10 % over the capacity, evicts up to two clean entries past
   /// 25 %.
-  void make_room(Part& shard) noexcept {
+  [[gnu::noinline]] void make_room(Part& shard) noexcept {
     const std::size_t excess = shards_.overshoot();
     if (excess > shards_.capacity() / 10) wake_pruner();
     const std::size_t tolerated = shards_.capacity() / 4;
@@ -321,10 +321,15 @@ class CacheCore {
     shard.publish_clean();
   }
 
+  [[noreturn, gnu::cold, gnu::noinline]] static void throw_reentrant() {
+    throw ReentrantUse("a function given to visit, update, compute or for_each called its cache");
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] static void throw_closed() { throw CacheClosed(); }
+
   void require_open(const Part& shard) const {
     shard.mutex.assert_held();
     if (shard.closed) [[unlikely]]
-      throw CacheClosed();
+      throw_closed();
   }
 
   [[nodiscard]] bool may_load(const Part& shard) const noexcept {
@@ -333,7 +338,7 @@ class CacheCore {
   }
 
   /// Effect: the first time, collects spare slots; then waits for one. Throws: CacheFull.
-  void wait_for_slot(Part& shard, SlotWait& wait) {
+  [[gnu::cold, gnu::noinline]] void wait_for_slot(Part& shard, SlotWait& wait) {
     if (!wait.waiter.has_value()) {
       wait.waiter.emplace(shards_.slots());
       wait.deadline = deadline_after(config_.backpressure_timeout);
@@ -359,7 +364,7 @@ class CacheCore {
 
   /// The part of read that asks the store.
   template <class Answer, class OnItem>
-  Answer read_loaded(const Probe& sought, Part& shard, OnItem& on_item) {
+  [[gnu::noinline]] Answer read_loaded(const Probe& sought, Part& shard, OnItem& on_item) {
     Answer answer{};
     load(sought, shard, AbsentIs::answer, [&](Node* node) {
       if (node != nullptr && node->second.visible()) {

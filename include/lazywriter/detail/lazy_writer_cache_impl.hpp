@@ -66,8 +66,9 @@ void LazyWriterCache<Item, ReaderWriter>::for_each(F&& f) const {
 
 // ---------------------------------------------------------------- writing
 
+// Flattened: the better part of a put is moving items about, and GCC would call each step of that.
 template <class Item, class ReaderWriter>
-bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
+[[gnu::flatten]] bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
   // The key lies in the item, which is moved from below: nothing looks at the probe after that.
   const auto& item_key = item.key();
   const auto probe = Core::probe(item_key);

@@ -56,13 +56,14 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void lock() noexcept LAZYWRITER_ACQUIRE() {
+  // Inlined always: they are hardly longer than calls of them.
+  [[gnu::always_inline]] void lock() noexcept LAZYWRITER_ACQUIRE() {
     if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]] {
       lock_contended();
     }
   }
 
-  void unlock() noexcept LAZYWRITER_RELEASE() {
+  [[gnu::always_inline]] void unlock() noexcept LAZYWRITER_RELEASE() {
     held_.store(false, std::memory_order_release);
     if (sleepers_.load(std::memory_order_relaxed)) [[unlikely]] {
       wake_sleepers();
@@ -100,7 +101,7 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
            !held_.exchange(true, std::memory_order_acquire);
   }
 
-  void lock_contended() noexcept {
+  [[gnu::cold, gnu::noinline]] void lock_contended() noexcept {
     waiters_.fetch_add(1);
     bool locked = false;
     for (int spin = 0; spin < spins_before_sleep && !locked; ++spin) {
@@ -120,7 +121,7 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     }
   }
 
-  void wake_sleepers() noexcept {
+  [[gnu::cold, gnu::noinline]] void wake_sleepers() noexcept {
     {
       // Who set the flag before either has not looked at held_ yet, or sleeps, or holds the lock.
       const std::lock_guard lock(place_.mutex);
@@ -140,10 +141,11 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
 /// Holds a Mutex for a scope.
 class LAZYWRITER_SCOPED_CAPABILITY MutexLock {
  public:
-  explicit MutexLock(Mutex& mutex) noexcept LAZYWRITER_ACQUIRE(mutex) : mutex_(mutex) {
+  [[gnu::always_inline]] explicit MutexLock(Mutex& mutex) noexcept LAZYWRITER_ACQUIRE(mutex)
+      : mutex_(mutex) {
     mutex_.lock();
   }
-  ~MutexLock() LAZYWRITER_RELEASE() { mutex_.unlock(); }
+  [[gnu::always_inline]] ~MutexLock() LAZYWRITER_RELEASE() { mutex_.unlock(); }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 
