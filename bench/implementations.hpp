@@ -269,14 +269,14 @@ class CuckooMap {
     return map_.find_fn(key, [&](const Account& account) { out = account; });
   }
   void put(Account&& account) {
-    if (map_.update_fn(account.login, [&](Account& stored) {
+    // One call, since it must be atomic per key, as the cache's put is.
+    map_.upsert(
+        account.login,
+        [&](Account& stored) {
           account.copy_key_data_from(stored);
           stored = std::move(account);
-        })) {
-      return;
-    }
-    std::string key = account.login;
-    map_.insert_or_assign(std::move(key), std::move(account));
+        },
+        std::move(account));
   }
   template <class F>
   bool update(const std::string& key, F&& f) {
@@ -310,14 +310,11 @@ class BoostMap {
     return visit(key, [&](const Account& account) { out = account; });
   }
   void put(Account&& account) {
-    if (map_.visit(account.login, [&](auto& entry) {
-          account.copy_key_data_from(entry.second);
-          entry.second = std::move(account);
-        }) != 0) {
-      return;
-    }
-    std::string key = account.login;
-    map_.insert_or_assign(std::move(key), std::move(account));
+    // One call, since it must be atomic per key, as the cache's put is.
+    map_.try_emplace_or_visit(account.login, std::move(account), [&](auto& entry) {
+      account.copy_key_data_from(entry.second);
+      entry.second = std::move(account);
+    });
   }
   template <class F>
   bool update(const std::string& key, F&& f) {
