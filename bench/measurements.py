@@ -1,4 +1,4 @@
-"""What the benchmark programs wrote: one JSON file per program and round, read into medians."""
+"""What the benchmark programs wrote, read into medians: JSON files named *.ROUND.json."""
 
 import glob
 import json
@@ -8,22 +8,30 @@ import statistics
 
 
 class Measurements:
-    """All rounds of all programs. Values are looked up by the benchmark's name and a metric."""
+    """All rounds of all programs. Values are looked up by the benchmark's name and a metric; what was
+    repeated within a round counts as the median of its repetitions."""
 
     def __init__(self, directory):
-        self.values = {}  # (name, metric) -> {round: value}
+        repetitions = {}  # (name, metric) -> {round: [value]}
         for path in sorted(glob.glob(os.path.join(directory, "*.json"))):
             round_number = int(re.search(r"\.(\d+)\.json$", path).group(1))
             if os.path.getsize(path) == 0:
                 continue  # a filter left nothing of that program
             with open(path, encoding="utf-8") as file:
                 for run in json.load(file)["benchmarks"]:
-                    self._take(run, round_number)
+                    for key, value in self._metrics(run):
+                        repetitions.setdefault(key, {}).setdefault(round_number, []).append(value)
+        self.values = {  # (name, metric) -> {round: value}
+            key: {round_number: statistics.median(values) for round_number, values in rounds.items()}
+            for key, rounds in repetitions.items()
+        }
 
-    def _take(self, run, round_number):
+    @staticmethod
+    def _metrics(run):
+        """Yields ((name, metric), value)."""
         if run.get("error_occurred") or run.get("run_type") == "aggregate":
             return
-        name = re.sub(r"/(real_time|manual_time|iterations:\d+|threads:1)(?=/|$)", "", run["name"])
+        name = re.sub(r"/(real_time|manual_time|iterations:\d+|repeats:\d+|threads:1)(?=/|$)", "", run["name"])
         to_ns = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
         metrics = {"time_ns": run["real_time"] * to_ns}
         known = {
@@ -34,7 +42,7 @@ class Measurements:
         if "wall_ns" in metrics:
             metrics["time_ns"] = metrics.pop("wall_ns")
         for metric, value in metrics.items():
-            self.values.setdefault((name, metric), {})[round_number] = value
+            yield (name, metric), value
 
     def median(self, name, metric="time_ns"):
         """None if it was not measured."""

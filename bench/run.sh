@@ -5,7 +5,8 @@
 #   bench/run.sh [--quick] [--rounds N] [--boost-include DIR]
 #
 #   --quick              a few seconds: the small sizes once, into the build directory; for seeing that it runs
-#   --rounds N           how often everything is repeated (5); ratios are medians over the rounds
+#   --rounds N           how often everything is repeated (5); ratios are medians over the rounds. Within a
+#                        round, operations and implementations take turns in random order, ten times
 #   --boost-include DIR  headers of Boost 1.83 or newer, to compare with concurrent_flat_map
 #
 # Results: bench/results/. DATABASE_URL: the PostgreSQL to use; without it a throw-away server is started.
@@ -37,31 +38,44 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLAZYWRITER_BUILD_TE
 cmake --build "$build" --target operations latency memory flush_overhead flush_postgres instructions hit_ratio
 
 results=bench/results rounds_directory=$build/rounds
-programs=(operations latency memory flush_overhead flush_postgres)
+programs=(latency memory flush_overhead flush_postgres)
 options=(--benchmark_min_time=0.1)
+# What takes turns in one process: everything on one set of residents, since another set replaces it.
+resident='^(visit|get|get_into|put|update|mix|put_drain|miss)/[^/]+'
+turns=(--benchmark_min_time=0.03 --benchmark_repetitions=10 --benchmark_enable_random_interleaving=true)
+sets=("$resident/20000/" "$resident/100000/.*/heap" "$resident/1000000/" "$resident/100000/.*/sso" '^put_new/')
 if [[ $quick ]]; then
   rounds=1 results=$build/results rounds_directory=$build/rounds_quick
-  programs=(operations memory flush_overhead)
+  programs=(memory flush_overhead)
   options=(--benchmark_min_time=0.005 '--benchmark_filter=/20000/|overhead/100000/1000/')
+  turns=(--benchmark_min_time=0.002 --benchmark_repetitions=3 --benchmark_enable_random_interleaving=true)
+  sets=("$resident/20000/" '^put_new/[^/]+/20000/')
 fi
 rm -rf "$rounds_directory"
 mkdir -p "$results" "$rounds_directory"
 
-measure() {  # program round
-  local command=("$build/bench/$1" "${options[@]}" "--benchmark_out=$rounds_directory/$1.$2.json"
-    --benchmark_out_format=json)
-  if [[ $1 == flush_postgres && -z ${DATABASE_URL-} ]]; then
+measure() {  # name program options...
+  local out=$rounds_directory/$1
+  local command=("$build/bench/$2" "${@:3}" "--benchmark_out=$out.json" --benchmark_out_format=json)
+  if [[ $2 == flush_postgres && -z ${DATABASE_URL-} ]]; then
     command=(cmake/throwaway_postgres.sh "${command[@]}")
   fi
-  "${command[@]}" >"$rounds_directory/$1.$2.log" 2>&1 || {
-    tail -n 20 "$rounds_directory/$1.$2.log" >&2
+  "${command[@]}" >"$out.log" 2>&1 || {
+    tail -n 20 "$out.log" >&2
     exit 1
   }
 }
 for ((round = 1; round <= rounds; ++round)); do
+  for i in "${!sets[@]}"; do
+    echo "round $round of $rounds: operations ${sets[i]} ($(date +%H:%M:%S))"
+    repeat=("${turns[@]}")
+    # Fills a map for each repetition, so that one is long.
+    if [[ ${sets[i]} == *put_new* ]]; then repeat+=(--benchmark_repetitions=2); fi
+    measure "operations_$i.$round" operations "${repeat[@]}" "--benchmark_filter=${sets[i]}"
+  done
   for program in "${programs[@]}"; do
     echo "round $round of $rounds: $program ($(date +%H:%M:%S))"
-    measure "$program" "$round"
+    measure "$program.$round" "$program" "${options[@]}"
   done
 done
 
