@@ -51,5 +51,18 @@ TEST(HashBytesTest, SpreadsNumberedKeysEvenly) {
   }
 }
 
+TEST(SameBytesTest, ComparesEveryByteAndTheLength) {
+  for (std::size_t length = 0; length <= 40; ++length) {
+    const std::string text(length, 'a');
+    EXPECT_TRUE(same_bytes(text, std::string(text))) << "length " << length;
+    EXPECT_FALSE(same_bytes(text, text + 'a')) << "length " << length;
+    for (std::size_t i = 0; i < length; ++i) {
+      std::string changed = text;
+      changed[i] = 'b';
+      EXPECT_FALSE(same_bytes(text, changed)) << "length " << length << ", at " << i;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lazywriter::detail

@@ -139,7 +139,7 @@ class CacheCore {
       ++shard.counters.misses;
       if (!may_load(shard)) return Answer{};
     }
-    return read_loaded<Answer>(sought, shard, on_item);
+    return read_loaded<Answer>(Probe(sought), shard, on_item);  // of a copy: see look_up_unindexed
   }
 
   /// Effect: runs on_item(const Item&) on the item if it is in memory; counts and marks nothing.

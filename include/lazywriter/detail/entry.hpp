@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +14,7 @@
 
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/hash_bytes.hpp"
 #include "lazywriter/detail/leftover.hpp"
 
 namespace lazywriter::detail {
@@ -54,10 +54,8 @@ template <class Key>
 bool same_key(const Key& stored, const Key& sought) {
   return stored == sought;
 }
-/// The same for strings: GCC 12 does not inline operator== here.
 inline bool same_key(const std::string& stored, std::string_view sought) noexcept {
-  return stored.size() == sought.size() &&
-         std::memcmp(stored.data(), sought.data(), sought.size()) == 0;
+  return same_bytes(stored, sought);
 }
 
 struct KeyRefHash {

@@ -354,16 +354,17 @@ class EntryTable {
     Node* const node = self.index_.find(probe.hash, may_be_it);
     if (node != nullptr && same_key(key_of(*node), probe.key)) [[likely]]
       return node;
-    return look_up_unindexed(self, probe, node == nullptr);
+    return look_up_unindexed<Self, View>(self, probe.hash, probe.key, node == nullptr);
   }
 
   /// The part of look_up for what the index does not know, or not by that key. `unknown`: it knows
-  /// no entry of that hash.
+  /// no entry of that hash. Takes the parts of the probe: nobody must point to the one of the
+  /// caller, or it could not live in registers.
   template <class Self, class View>
-  [[gnu::noinline]] static auto look_up_unindexed(Self& self, const KeyProbe<View>& probe,
+  [[gnu::noinline]] static auto look_up_unindexed(Self& self, std::size_t hash, View key,
                                                   bool unknown) -> decltype(&*self.map_.begin()) {
-    if (unknown && self.index_.complete(probe.hash)) return nullptr;
-    const auto found = self.map_.find(probe);
+    if (unknown && self.index_.complete(hash)) return nullptr;
+    const auto found = self.map_.find(KeyProbe<View>{hash, key});
     return found == self.map_.end() ? nullptr : &*found;
   }
 
