@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lazywriter/detail/hash_bytes.hpp"
+#include "lazywriter/detail/quiet_assignment.hpp"
 
 namespace lazywriter {
 
@@ -129,5 +130,20 @@ template <class Item>
 concept CacheItem = detail::CopyableItem<Item> && detail::NothrowMovableItem<Item> &&
     detail::KeyedItem<Item> && detail::HashableKey<key_type_t<Item>> &&
     detail::ComparableKey<key_type_t<Item>> && detail::TakesKeyData<Item>;
+
+/// Whether a move assignment to an item is known to destroy nothing but memory. A put then assigns
+/// the new item to the old one; otherwise it first moves the old one out, to be destroyed after the
+/// lock is released, which takes some nanoseconds more.
+///
+/// It is true for structs whose members are trivially copyable, strings or such structs again.
+/// Specialise it where you know better: true for a class with private members of that kind, false
+/// to have whatever is replaced destroyed without the lock.
+///
+/// Example:
+///
+///     template <>
+///     inline constexpr bool lazywriter::assignment_destroys_nothing<Session> = true;
+template <class Item>
+inline constexpr bool assignment_destroys_nothing = detail::assigns_quietly<Item>();
 
 }  // namespace lazywriter

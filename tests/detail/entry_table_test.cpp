@@ -18,6 +18,20 @@ struct Row {
   void copy_key_data_from(const Row&) {}
 };
 
+struct Shared {
+  std::string name;
+  std::shared_ptr<int> value;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Shared&) {}
+};
+
+struct SharedByNumber {
+  int number = 0;
+  std::shared_ptr<int> value;
+  int key() const { return number; }
+  void copy_key_data_from(const SharedByNumber&) {}
+};
+
 struct Numbered {
   int number = 0;
   std::string text;
@@ -123,12 +137,37 @@ TEST_F(EntryTableTest, KeepsFindingAnItemWhoseKeyMovedWithIt) {
   {
     Leftover<Row> old;
     table_.replace_item(node, other, old);
-    ASSERT_NE(old.item(), nullptr);
-    EXPECT_EQ(old.item()->value, 1) << "goes to the caller, to be destroyed without the lock";
+    EXPECT_EQ(old.item(), nullptr) << "an assignment to a Row destroys nothing";
   }
   EXPECT_EQ(node.second.item().value, 2);
   other.name.assign(other.name.size(), '-');
   EXPECT_EQ(find(long_key(1)), &node);
+}
+
+/// Effect: expects what a put replaces to outlive the put, and to end with the leftover.
+template <class Item, class Key>
+void expect_handed_out(EntryTable<Item>& table, Key key) {
+  constexpr std::size_t hash = 7;
+  std::weak_ptr<int> replaced;
+  {
+    auto value = std::make_shared<int>(1);
+    replaced = value;
+    table.insert_item(hash, Item{key, std::move(value)});
+  }
+  Item other{key, nullptr};
+  {
+    Leftover<Item> old;
+    table.replace_item(*table.find(KeyProbe<const Key&>{hash, key}), other, old);
+    EXPECT_FALSE(replaced.expired());
+  }
+  EXPECT_TRUE(replaced.expired());
+}
+
+TEST_F(EntryTableTest, HandsOutWhatItReplacesSoThatItIsDestroyedWithoutTheLock) {
+  EntryTable<Shared> table(0);
+  expect_handed_out(table, long_key(1));
+  EntryTable<SharedByNumber> by_number(0);
+  expect_handed_out(by_number, 1);
 }
 
 TEST_F(EntryTableTest, AnEntryByValueOwnsItsKey) {

@@ -172,9 +172,10 @@ class EntryContent : public EntryState<Item> {
     std::construct_at(&item_, std::move(item));
     this->holding = Holding::item;
   }
-  /// Effect: takes over an item of the same key, and moves what it held before to `old`. A key
-  /// string inside the item stays where it is: its characters lie next to the node, where the next
-  /// look-up finds them warm, and equal strings may be swapped unnoticed.
+  /// Effect: takes over an item of the same key; what it held before moves to `old` unless nothing
+  /// of it has to be destroyed. A key string inside the item stays where it is: its characters lie
+  /// next to the node, where the next look-up finds them warm, and equal strings may be swapped
+  /// unnoticed.
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
     if constexpr (std::is_same_v<Key, std::string>) {
       const Key* const mine = &item_.key();
@@ -184,7 +185,7 @@ class EntryContent : public EntryState<Item> {
         const_cast<Key*>(mine)->swap(*const_cast<Key*>(other));  // NOLINT
       }
     }
-    old.take(std::move(item_));
+    if constexpr (!assignment_destroys_nothing<Item>) old.take(std::move(item_));
     item_ = std::move(item);
   }
   void set_key(const Key& key) {
@@ -234,7 +235,7 @@ class EntryContent<Item, false> : public EntryState<Item> {
   [[nodiscard]] const Item& item() const noexcept { return *item_; }
   void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
-    old.take(std::move(*item_));
+    if constexpr (!assignment_destroys_nothing<Item>) old.take(std::move(*item_));
     *item_ = std::move(item);
   }
   void set_key(const Key&) noexcept {}  // the key is already there, apart from the item

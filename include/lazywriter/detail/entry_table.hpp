@@ -105,7 +105,7 @@ class EntryTable {
   }
 
   /// Effect: gives the entry a new item and makes it visible. What it held before moves to `old`,
-  /// to be destroyed outside of the lock.
+  /// to be destroyed outside of the lock, unless there is nothing to destroy.
   void replace_item(Node& node, Item& item, Leftover<Item>& old) noexcept {
     Entry<Item>& entry = node.second;
     if (has_displaced_key(node)) {
