@@ -185,8 +185,7 @@ class EntryContent : public EntryState<Item> {
         const_cast<Key*>(mine)->swap(*const_cast<Key*>(other));  // NOLINT
       }
     }
-    if constexpr (!assignment_destroys_nothing<Item>) old.take(std::move(item_));
-    item_ = std::move(item);
+    old.replace(item_, std::move(item));
   }
   void set_key(const Key& key) {
     clear();
@@ -235,8 +234,7 @@ class EntryContent<Item, false> : public EntryState<Item> {
   [[nodiscard]] const Item& item() const noexcept { return *item_; }
   void set_item(Item&& item) noexcept { item_.emplace(std::move(item)); }
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
-    if constexpr (!assignment_destroys_nothing<Item>) old.take(std::move(*item_));
-    *item_ = std::move(item);
+    old.replace(*item_, std::move(item));
   }
   void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
   [[nodiscard]] const Key* key_address() const noexcept { return &key_; }

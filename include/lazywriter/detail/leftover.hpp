@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "lazywriter/cache_item.hpp"
+
 namespace lazywriter::detail {
 
 /// Nothing, or one item. Declared before the lock is taken, it destroys the item after the lock is
@@ -24,6 +26,13 @@ class Leftover {
 
   /// Effect: takes the item. Once only.
   void take(Item&& item) noexcept { item_ = ::new (place_.data()) Item(std::move(item)); }
+
+  /// Effect: assigns `item` to `place`, and takes what was there before unless the assignment
+  /// destroys nothing of it. Once only.
+  void replace(Item& place, Item&& item) noexcept {
+    if constexpr (!assignment_destroys_nothing<Item>) take(std::move(place));
+    place = std::move(item);
+  }
 
   /// Returns: the item; nullptr when none was taken.
   [[nodiscard]] const Item* item() const noexcept { return item_; }

@@ -18,8 +18,8 @@ constexpr bool assigns_quietly() noexcept;
 /// without throwing just if the member is assigned quietly. Never evaluated.
 struct AnyMember {
   template <class Member>
-  operator Member() const
-      noexcept(assigns_quietly<Member>());  // NOLINT(hicpp-explicit-conversions)
+  // NOLINTNEXTLINE(google-explicit-constructor,hicpp-explicit-conversions)
+  operator Member() const noexcept(assigns_quietly<Member>());
 };
 
 template <class Struct, class... Members>
