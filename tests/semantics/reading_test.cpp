@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -172,23 +174,52 @@ TEST(Reading, ConcurrentMissesOfOneKeyMakeOneFind) {
   EXPECT_EQ(cache.stats().loads, 1U);
 }
 
+/// A key that tells that it was compared.
+struct WatchedKey {
+  std::string text;
+  static inline std::atomic<int> comparisons{0};
+  bool operator==(const WatchedKey& other) const {
+    ++comparisons;
+    return text == other.text;
+  }
+};
+struct Watched {
+  WatchedKey name;
+  int value = 0;
+  const WatchedKey& key() const { return name; }
+  void copy_key_data_from(const Watched&) {}
+};
+
+}  // namespace
+}  // namespace lazywriter::testing
+
+template <>
+struct std::hash<lazywriter::testing::WatchedKey> {
+  std::size_t operator()(const lazywriter::testing::WatchedKey& key) const {
+    return std::hash<std::string>{}(key.text);
+  }
+};
+
+namespace lazywriter::testing {
+namespace {
+
 TEST(Reading, ALoadThatThrowsReachesItsWaitersAsThatException) {
-  Store store;
-  store.insert({"ann", 7});
+  MemoryReaderWriter<Watched> store;
+  store.insert({{"ann"}, 7});
   store.fail_next(StoreCall::find);
-  Cache cache{store, manual()};
+  LazyWriterCache cache{store, manual()};
   const auto gate = block_at(store, StoreCall::find);
-  auto loader = in_background([&] { return cache.get("ann"); });
+  auto loader = in_background([&] { return cache.get({"ann"}); });
   gate->wait_for_arrival();
-  auto waiter = in_background([&] { return cache.get("ann"); });
-  while (cache.stats().misses < 2)
+  const int before = WatchedKey::comparisons;
+  auto waiter = in_background([&] { return cache.get({"ann"}); });
+  while (WatchedKey::comparisons == before)  // nothing but the load under way has a key
     std::this_thread::yield();
-  std::this_thread::sleep_for(50ms);  // from its miss to the load under way; harmless if too short
   gate->open();
   EXPECT_THROW(loader.get(), StoreDown);
   EXPECT_THROW(waiter.get(), StoreDown);
   EXPECT_EQ(store.calls(StoreCall::find), 1U);
-  EXPECT_EQ(value_of(cache.get("ann")), 7);
+  EXPECT_EQ(cache.get({"ann"}).value().value, 7);
 }
 
 TEST(Reading, AHitDoesNotWaitForALoadOfAnotherKey) {

@@ -95,8 +95,9 @@ class Gate {
 
 /// Effect: every `call` of the store waits at the returned gate. Opened when it is destroyed, so
 /// that a failed test does not hang.
-inline std::shared_ptr<Gate> block_at(Store& store, StoreCall call,
-                                      FaultTime time = FaultTime::before_effect) {
+template <class Item>
+std::shared_ptr<Gate> block_at(MemoryReaderWriter<Item>& store, StoreCall call,
+                               FaultTime time = FaultTime::before_effect) {
   struct Opener {
     std::shared_ptr<Gate> gate = std::make_shared<Gate>();
     ~Opener() { gate->open(); }
