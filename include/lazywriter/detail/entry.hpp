@@ -142,6 +142,7 @@ struct EntryState : EvictionHook<EntryNode<Item>> {
   /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
   /// entry that still has no_stamp when that copy is committed becomes clean.
   Stamp unsaved_since = no_stamp;
+  /// The link of the DirtyList it is in.
   EntryNode<Item>* next_dirty = nullptr;
   std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
 

@@ -207,6 +207,7 @@ class EntryTable {
   void begin_turn() noexcept {
     released_ = 0;
     turn_.append(waiting_);
+    turn_.fetch_front();
     oldest_in_turn_ = older(oldest_in_turn_, std::exchange(oldest_waiting_, no_stamp));
   }
 

@@ -158,14 +158,15 @@ class FlushBatch {
   /// are destroyed outside of the lock.
   template <class Visit>
   void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
+    std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
+      for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
+        prefetch(pins[fetched].node);
       if (pins[i].node == nullptr) {
         ++i;
         continue;
       }
       const std::size_t hold_end = std::min(pins.size(), i + entries_per_hold);
-      for (std::size_t ahead = i; ahead < hold_end; ++ahead)
-        prefetch(pins[ahead].node);
       {
         Part& shard = *pins[i].shard;
         const YieldingLock lock(shard.mutex);
