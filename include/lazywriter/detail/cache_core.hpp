@@ -22,6 +22,7 @@
 #include "lazywriter/detail/call_scope.hpp"
 #include "lazywriter/detail/load_ticket.hpp"
 #include "lazywriter/detail/shard.hpp"
+#include "lazywriter/detail/slot_hold.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 #include "lazywriter/errors.hpp"
 
@@ -53,6 +54,8 @@ class CacheCore {
   using Removed = typename Part::Removed;
   using Gate = StoreGate<Item, ReaderWriter>;
   using Ticket = LoadTicket<Key>;
+  using SlotHold = detail::SlotHold<CacheCore>;
+  using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
       : config_((validate(config), config)),
@@ -217,91 +220,13 @@ class CacheCore {
     return true;
   }
 
-  // ---- parts of a write, all under the shard's lock
+  // ---- what a write tells the loops
 
-  /// A slot for an entry that may not hold one yet; goes back unless it is attached.
-  class SlotHold {
-   public:
-    SlotHold(CacheCore& core, Part& shard, const Node* node) noexcept
-        : core_(core), shard_(shard), needed_(node == nullptr || !node->second.holds_slot) {
-      shard.mutex.assert_held();
-      drawn_ = needed_ && shard.draw_slot(core.shards_.slots());
-    }
-    ~SlotHold() {
-      shard_.mutex.assert_held();
-      if (drawn_) shard_.return_slots(core_.shards_.slots(), 1);
-    }
-    SlotHold(const SlotHold&) = delete;
-    SlotHold& operator=(const SlotHold&) = delete;
-
-    explicit operator bool() const noexcept { return drawn_ || !needed_; }
-
-    /// Effect: the entry was written: it holds the slot and is dirty.
-    void attach(Node& node) noexcept {
-      if (Table::mark_rewritten(node)) return;
-      grant(node);
-      shard_.mutex.assert_held();
-      shard_.table.mark_written(node, stamp_);
-    }
-    /// Effect: the entry holds the slot; its state is up to the caller. Returns: the time of the
-    /// write.
-    Stamp grant(Node& node) noexcept {
-      shard_.mutex.assert_held();
-      stamp_ = core_.shards_.stamp_for_write(shard_);
-      if (!needed_) return stamp_;
-      drawn_ = false;
-      shard_.table.grant_slot(node);
-      shard_.publish_clean();
-      if (shard_.table.slots() == core_.crowded_at_) core_.wake_flusher();
-      return stamp_;
-    }
-
-   private:
-    CacheCore& core_;
-    Part& shard_;
-    bool needed_;
-    bool drawn_ = false;
-    Stamp stamp_ = no_stamp;
-  };
-
-  /// Declared before the lock is taken: helps the pruner after an insertion, once the lock is
-  /// released.
-  class Insertion {
-   public:
-    explicit Insertion(CacheCore& core) noexcept : core_(core) {}
-    ~Insertion() {
-      if (crowded_ != nullptr) [[unlikely]]
-        core_.make_room(*crowded_);
-    }
-    Insertion(const Insertion&) = delete;
-    Insertion& operator=(const Insertion&) = delete;
-
-    /// Effect: takes down that an entry was inserted.
-    void done(Part& shard) noexcept {
-      shard.mutex.assert_held();
-      shard.publish_clean();
-      if (core_.shards_.looks_full(shard)) crowded_ = &shard;
-    }
-
-   private:
-    CacheCore& core_;
-    Part* crowded_ = nullptr;
-  };
-
- private:
-  struct SlotWait {
-    std::optional<SlotBudget::Waiter> waiter;
-    Clock::time_point deadline;
-    bool counted = false;
-    bool load_first = false;
-  };
-
-  static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
-    // Ten batches, or half of what is allowed, are worth an early flush.
-    const std::size_t by_batch = config.max_batch > 1'000'000 ? 10'000'000 : config.max_batch * 10;
-    const std::size_t much =
-        config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
-    return std::max<std::size_t>(1, much / shards);
+  /// Effect: wakes the flusher if a shard has just come to hold much that is unsaved. Under its
+  /// lock.
+  void slot_granted(const Part& shard) const noexcept {
+    shard.mutex.assert_held();
+    if (shard.table.slots() == crowded_at_) wake_flusher();
   }
 
   /// Effect: calls for the pruner at 10 % over the capacity, evicts up to two clean entries past
@@ -319,6 +244,22 @@ class CacheCore {
       if (!evicted[i].empty()) ++shard.counters.evictions;
     }
     shard.publish_clean();
+  }
+
+ private:
+  struct SlotWait {
+    std::optional<SlotBudget::Waiter> waiter;
+    Clock::time_point deadline;
+    bool counted = false;
+    bool load_first = false;
+  };
+
+  static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
+    // Ten batches, or half of what is allowed, are worth an early flush.
+    const std::size_t by_batch = config.max_batch > 1'000'000 ? 10'000'000 : config.max_batch * 10;
+    const std::size_t much =
+        config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
+    return std::max<std::size_t>(1, much / shards);
   }
 
   [[noreturn, gnu::cold, gnu::noinline]] static void throw_reentrant() {

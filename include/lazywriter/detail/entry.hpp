@@ -89,7 +89,7 @@ struct Trouble {
   unsigned rejections = 0;
   /// Attempts that failed alone; they set the entry's own pace.
   unsigned failures = 0;
-  /// Rejected for good: out of the dirty list until a write, retry_parked or discard_parked.
+  /// Rejected for good: out of the dirty queue until a write, retry_parked or discard_parked.
   bool parked = false;
   /// The flusher's count of recoveries when the entry failed alone: until the next one it is tried
   /// alone.
@@ -119,7 +119,7 @@ enum class Holding : std::uint8_t { nothing, item, key };
 /// lazy_writer_cache.hpp:
 ///
 ///     clean      !holds_slot, !in_flight, unsaved_since == 0
-///     dirty      holds_slot, unsaved_since != 0, linked in a dirty list unless in flight
+///     dirty      holds_slot, unsaved_since != 0, linked in the dirty queue unless in flight
 ///     in flight  in_flight; unsaved_since == 0 until it is written again
 ///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
 ///     tombstone  erased, in any of the unsaved states; the clean one leaves the map

@@ -1,4 +1,4 @@
-// The entries of one shard: map, dirty lists, eviction order and the counts over them. It knows no
+// The entries of one shard: map, dirty queue, eviction order and the counts over them. It knows no
 // locks, threads or I/O; the shard around it adds the lock.
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "lazywriter/detail/dirty_list.hpp"
+#include "lazywriter/detail/dirty_queue.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
 #include "lazywriter/detail/large_pages.hpp"
@@ -17,9 +17,6 @@
 #include "lazywriter/detail/lookaside_index.hpp"
 
 namespace lazywriter::detail {
-
-/// Where an entry that stays dirty waits for its next attempt.
-enum class Place { front, back };
 
 /// The only place that changes an entry's state. Functions are named after the transitions of the
 /// essay. Unless said otherwise they take constant time and do not throw.
@@ -70,8 +67,7 @@ class EntryTable {
   [[nodiscard]] std::size_t clean() const noexcept { return map_.size() - pinned_; }
   /// When the oldest dirty entry was written, or earlier; no_stamp when none is dirty.
   [[nodiscard]] Stamp oldest_unsaved() const noexcept {
-    if (slots_ == parked_) return no_stamp;
-    return older(oldest_waiting_, oldest_in_turn_);
+    return slots_ == parked_ ? no_stamp : dirty_.oldest();
   }
 
   static void touch(Node& node) noexcept { Policy::touched(node); }
@@ -151,7 +147,7 @@ class EntryTable {
     return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
   }
 
-  // ---- unsaved: slots, and the dirty list
+  // ---- unsaved: slots, and the dirty queue
 
   void grant_slot(Node& node) noexcept {
     if (!node.second.in_flight) ++pinned_;
@@ -184,7 +180,7 @@ class EntryTable {
     if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
     // What was parked has been unsaved since it was first written, whatever it holds now.
     if (entry.unsaved_since == no_stamp) entry.unsaved_since = now;
-    wait_for_turn(node);
+    dirty_.wait(node);
     if (was_parked && !entry.in_flight) ++released_;
   }
 
@@ -193,7 +189,7 @@ class EntryTable {
   void park_displaced(Node& node, std::unique_ptr<Trouble<Key>> trouble, Stamp now) noexcept {
     mark_written(node, now);
     Entry<Item>& entry = node.second;
-    if (!entry.in_flight && !waiting_.unlink(node) && !turn_.unlink(node)) kept_.unlink(node);
+    if (!entry.in_flight) dirty_.remove(node);
     entry.trouble = std::move(trouble);
     entry.trouble->parked = true;
     // The key inside the item is another one now.
@@ -206,15 +202,13 @@ class EntryTable {
   /// Effect: everything dirty now is due in this pass.
   void begin_turn() noexcept {
     released_ = 0;
-    turn_.append(waiting_);
-    turn_.fetch_front();
-    oldest_in_turn_ = older(oldest_in_turn_, std::exchange(oldest_waiting_, no_stamp));
+    dirty_.begin_turn();
   }
 
   /// dirty -> in flight (pinned; no copy taken yet). Returns: the next entry of the turn, or
   /// nullptr.
   Node* pin_next() noexcept {
-    Node* const node = turn_.pop_front();
+    Node* const node = dirty_.next();
     if (node != nullptr) set_in_flight(*node, true);
     return node;
   }
@@ -248,8 +242,7 @@ class EntryTable {
     set_in_flight(node, false);
     if (entry.parked()) return {};
     if (entry.unsaved_since == no_stamp) return settle(node);
-    (place == Place::front ? kept_ : waiting_).push_back(node);
-    oldest_waiting_ = older(oldest_waiting_, entry.unsaved_since);
+    dirty_.wait_again(node, place);
     return {};
   }
 
@@ -258,14 +251,10 @@ class EntryTable {
     if (!std::exchange(node.second.trouble->parked, true)) ++parked_;
   }
 
-  /// Effect: ends the turn, once every entry of it was pinned and landed; what was kept goes back
-  /// in front, oldest first.
-  /// Returns: how many entries that were parked when the turn began, or since, are dirty now
-  /// without having been part of it.
+  /// Effect: ends the turn, once every entry of it was pinned and landed. Returns: how many entries
+  /// that were parked when the turn began, or since, are dirty now without having been part of it.
   std::size_t end_turn() noexcept {
-    waiting_.prepend(kept_);
-    oldest_in_turn_ = no_stamp;  // what is still dirty was counted as waiting when it landed
-    if (waiting_.empty()) oldest_waiting_ = no_stamp;
+    dirty_.end_turn();
     return released_;
   }
 
@@ -291,11 +280,7 @@ class EntryTable {
         bury(settle(node));
       }
     }
-    // Only dirty entries were linked, and none is dirty any more.
-    waiting_.forget();
-    turn_.forget();
-    kept_.forget();
-    oldest_waiting_ = oldest_in_turn_ = no_stamp;
+    dirty_.forget();
     return discarded;
   }
 
@@ -306,7 +291,7 @@ class EntryTable {
     if (!entry.parked() || entry.in_flight || has_displaced_key(node)) return false;
     --parked_;
     entry.trouble.reset();
-    wait_for_turn(node);
+    dirty_.wait(node);
     ++released_;
     return true;
   }
@@ -379,17 +364,6 @@ class EntryTable {
     return entry.erased ? leave_as_tombstone(node) : Removed{};
   }
 
-  /// Effect: an entry that is dirty now stands in the list, unless the flusher holds it.
-  void wait_for_turn(Node& node) noexcept {
-    oldest_waiting_ = older(oldest_waiting_, node.second.unsaved_since);
-    if (!node.second.in_flight) waiting_.push_back(node);
-  }
-
-  static Stamp older(Stamp a, Stamp b) noexcept {
-    if (a == no_stamp) return b;
-    return b == no_stamp || a < b ? a : b;
-  }
-
   Node& emplace(std::size_t hash, const Key& key) {
     Node& node = *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
                                std::forward_as_tuple(key))
@@ -426,23 +400,13 @@ class EntryTable {
   LookasideIndex<Node> index_;
   std::size_t slots_ = 0;
   std::size_t parked_ = 0;
-  /// No later than the oldest write in waiting_ or kept_; no_stamp when there is none.
-  Stamp oldest_waiting_ = no_stamp;
-  /// The same for turn_ and what is in flight.
-  Stamp oldest_in_turn_ = no_stamp;
-  /// Written since the last turn began, or sent behind all others. Every dirty entry that is not in
-  /// flight is linked in exactly one of the three lists; no other entry is linked.
-  DirtyList<Node> waiting_;
+  DirtyQueue<Node> dirty_;
   /// Entries for which pinned() holds.
   std::size_t pinned_ = 0;
   std::size_t in_flight_ = 0;
   std::size_t tombstones_ = 0;
   /// Entries that went from parked to dirty since the turn began.
   std::size_t released_ = 0;
-  /// Due in this turn and not looked at yet.
-  DirtyList<Node> turn_;
-  /// Looked at in this turn, still dirty.
-  DirtyList<Node> kept_;
   Map map_;
   Policy policy_;
 };

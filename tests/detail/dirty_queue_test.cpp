@@ -1,0 +1,138 @@
+#include "lazywriter/detail/dirty_queue.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace lazywriter::detail {
+namespace {
+
+struct State;
+using Node = std::pair<const int, State>;
+struct State {
+  Stamp unsaved_since = no_stamp;
+  bool in_flight = false;
+  Node* next_dirty = nullptr;
+};
+
+class DirtyQueueTest : public ::testing::Test {
+ protected:
+  Node& write(int i, Stamp stamp) {
+    Node& node = nodes_.at(static_cast<std::size_t>(i));
+    node.second.unsaved_since = stamp;
+    queue_.wait(node);
+    return node;
+  }
+
+  /// Returns: what a whole turn comes to, in order; all of it waits again afterwards.
+  std::vector<int> turn() {
+    queue_.begin_turn();
+    std::vector<int> order;
+    while (Node* const node = queue_.next()) {
+      order.push_back(node->first);
+      queue_.wait_again(*node, Place::front);
+    }
+    queue_.end_turn();
+    return order;
+  }
+
+  std::vector<Node> nodes_{{0, {}}, {1, {}}, {2, {}}, {3, {}}};
+  DirtyQueue<Node> queue_;
+};
+
+TEST_F(DirtyQueueTest, ATurnComesToWhatWaitedWhenItBeganOldestFirst) {
+  write(0, 10);
+  write(1, 20);
+  queue_.begin_turn();
+  write(2, 30);
+  EXPECT_EQ(queue_.next(), &nodes_[0]);
+  EXPECT_EQ(queue_.next(), &nodes_[1]);
+  EXPECT_EQ(queue_.next(), nullptr);
+  queue_.end_turn();
+  EXPECT_EQ(turn(), std::vector{2});
+}
+
+TEST_F(DirtyQueueTest, WhatIsKeptWaitsInFrontOfWhatWasWrittenMeanwhile) {
+  write(0, 10);
+  write(1, 20);
+  write(2, 30);
+  queue_.begin_turn();
+  write(3, 40);
+  queue_.wait_again(*queue_.next(), Place::front);
+  queue_.wait_again(*queue_.next(), Place::back);
+  queue_.wait_again(*queue_.next(), Place::front);
+  queue_.end_turn();
+  EXPECT_EQ(turn(), (std::vector{0, 2, 3, 1}));
+}
+
+TEST_F(DirtyQueueTest, WhatTheFlusherHoldsIsNotLinkedAndStillTellsItsAge) {
+  nodes_[0].second.in_flight = true;
+  write(0, 10);
+  EXPECT_EQ(queue_.oldest(), 10);
+  EXPECT_TRUE(turn().empty());
+}
+
+TEST_F(DirtyQueueTest, TellsTheOldestThroughATurn) {
+  EXPECT_EQ(queue_.oldest(), no_stamp);
+  write(0, 10);
+  write(1, 20);
+  EXPECT_EQ(queue_.oldest(), 10);
+  queue_.begin_turn();
+  EXPECT_EQ(queue_.oldest(), 10);
+  EXPECT_EQ(queue_.next(), &nodes_[0]);  // saved
+  Node& kept = *queue_.next();
+  EXPECT_EQ(queue_.oldest(), 10) << "the flusher is not through with it";
+  queue_.wait_again(kept, Place::back);
+  queue_.end_turn();
+  EXPECT_EQ(queue_.oldest(), 20);
+  queue_.begin_turn();
+  EXPECT_EQ(queue_.next(), &kept);
+  queue_.end_turn();
+  EXPECT_EQ(queue_.oldest(), no_stamp);
+}
+
+TEST_F(DirtyQueueTest, AnEntryLeavesOutOfTurnWhereverItStands) {
+  const auto stand_everywhere = [&] {
+    write(0, 10);
+    write(1, 20);
+    queue_.begin_turn();
+    write(2, 30);
+    queue_.wait_again(*queue_.next(), Place::front);  // 0 is kept, 1 due, 2 waits
+  };
+  const auto due_then_next_turn = [&] {
+    std::vector<int> order;
+    while (Node* const node = queue_.next())
+      order.push_back(node->first);
+    queue_.end_turn();
+    for (const int next : turn())
+      order.push_back(next);
+    queue_.forget();
+    return order;
+  };
+  stand_everywhere();
+  queue_.remove(nodes_[0]);
+  EXPECT_EQ(due_then_next_turn(), (std::vector{1, 2}));
+  stand_everywhere();
+  queue_.remove(nodes_[1]);
+  EXPECT_EQ(due_then_next_turn(), (std::vector{0, 2}));
+  stand_everywhere();
+  queue_.remove(nodes_[2]);
+  EXPECT_EQ(due_then_next_turn(), (std::vector{1, 0}));
+}
+
+TEST_F(DirtyQueueTest, ForgetsAllThreeLists) {
+  write(0, 10);
+  write(1, 20);
+  queue_.begin_turn();
+  queue_.wait_again(*queue_.next(), Place::front);
+  write(2, 30);
+  queue_.forget();
+  EXPECT_EQ(queue_.oldest(), no_stamp);
+  EXPECT_EQ(queue_.next(), nullptr);
+  queue_.end_turn();
+  EXPECT_TRUE(turn().empty());
+}
+
+}  // namespace
+}  // namespace lazywriter::detail
