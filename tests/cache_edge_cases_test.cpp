@@ -5,6 +5,7 @@
 #include <chrono>
 #include <latch>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -71,6 +72,51 @@ TEST_F(EdgeCasesTest, AnUpdateMayRepairTheKey) {
   EXPECT_TRUE(cache.contains(key_one));
   EXPECT_TRUE(cache.flush().ok());
   EXPECT_EQ(store_.row(key_one)->value, 7);
+}
+
+TEST_F(EdgeCasesTest, AKeyThatIsRightAgainCanBeRetried) {
+  LazyWriterCache cache(store_, by_hand());
+  displace(cache);
+  EXPECT_TRUE(cache.update(key_one, [](Row& row) {
+    row = {key_one, 7, 0};
+    return false;  // nothing to save, it says
+  }));
+  EXPECT_EQ(cache.parked().size(), 1U);
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store_.row(key_one)->value, 7);
+  EXPECT_EQ(cache.get(key_one)->value, 7);
+}
+
+// Its key is a copy, for which there may be no memory.
+struct Copied {
+  std::string name;
+  int value = 0;
+  const bool* memory = nullptr;
+  std::string key() const {
+    if (memory != nullptr && !*memory) throw std::bad_alloc();
+    return name;
+  }
+  void copy_key_data_from(const Copied&) {}
+};
+
+TEST_F(EdgeCasesTest, AKeyThatCouldNotBeReadAfterAnUpdateCanBeRetried) {
+  MemoryReaderWriter<Copied> store;
+  LazyWriterCache cache(store, by_hand());
+  bool memory = true;
+  cache.put({"a", 1, &memory});
+  EXPECT_THROW(cache.update("a",
+                            [&](Copied& item) {
+                              item.value = 2;
+                              memory = false;
+                            }),
+               std::bad_alloc);
+  EXPECT_EQ(cache.retry_parked(), 0U);
+  EXPECT_EQ(cache.flush().parked, 1U);
+  memory = true;
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_TRUE(cache.flush().ok());
+  EXPECT_EQ(store.row("a")->value, 2);
 }
 
 TEST_F(EdgeCasesTest, AnItemWithAForeignKeyCanBeErasedAndDiscarded) {
@@ -147,6 +193,15 @@ TEST_F(EdgeCasesTest, WhatAWriteReplacesIsDestroyedWithoutTheLock) {
   EXPECT_EQ(ends, 4);
   cache.invalidate_all();
   EXPECT_EQ(ends, 5);
+  const auto rename = [](Farewell& farewell) { farewell.name = "foreign"; };
+  cache.put(item("d"));
+  EXPECT_THROW(cache.update("d", rename), KeyChanged);
+  cache.erase("d");
+  EXPECT_EQ(ends, 6);
+  cache.put(item("e"));
+  EXPECT_THROW(cache.update("e", rename), KeyChanged);
+  cache.compute("e", [](std::optional<Farewell>& held) { held.reset(); });
+  EXPECT_EQ(ends, 7);
   used = nullptr;
 }
 

@@ -101,6 +101,7 @@ class EntryTableTest : public ::testing::Test {
   }
 
   Table table_{0};
+  Leftover<Row> old_;
 };
 
 TEST_F(EntryTableTest, FindsWhatWasInserted) {
@@ -249,9 +250,23 @@ TEST_F(EntryTableTest, TheAgeOfTheOldestDoesNotOutliveIt) {
   EXPECT_EQ(table_.oldest_unsaved(), 20);
 }
 
+TEST_F(EntryTableTest, CountsWhatWasWrittenByATimeAndAllThatIsInFlight) {
+  EXPECT_EQ(table_.unsaved_by(100), 0U);
+  in_flight("flying", 10);
+  dirty("early", 20);
+  dirty("late", 30);
+  clean("clean");
+  Node& parked = dirty("parked", 15);
+  parked.second.trouble = std::make_unique<Trouble<std::string>>();
+  table_.mark_parked(parked);
+  EXPECT_EQ(table_.unsaved_by(5), 1U);
+  EXPECT_EQ(table_.unsaved_by(20), 2U);
+  EXPECT_EQ(table_.unsaved_by(30), 3U);
+}
+
 TEST_F(EntryTableTest, ATombstoneIsInvisibleAndLeavesOnceCommitted) {
   Node& node = dirty(long_key(1));
-  table_.hide_item(node);
+  table_.hide_item(node, old_);
   table_.mark_written(node, 11);
   EXPECT_EQ(find(long_key(1)), &node);
   expect_counts(0, 0, 1);
@@ -329,7 +344,7 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
   EXPECT_TRUE(dirty_order().empty());
   EXPECT_FALSE(table_.unpark(node)) << "it would be saved under another key";
 
-  table_.hide_item(node);
+  table_.hide_item(node, old_);
   table_.mark_written(node, 12);
   EXPECT_EQ(find(long_key(1)), &node);
   expect_counts(0, 0, 1);
@@ -339,7 +354,7 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
 TEST_F(EntryTableTest, DiscardingMakesDirtyCleanAndForgetsTombstones) {
   dirty("a");
   Node& b = dirty("b");
-  table_.hide_item(b);
+  table_.hide_item(b, old_);
   clean("c");
   std::size_t left = 0;
   EXPECT_EQ(

@@ -15,6 +15,7 @@
 
 #include "lazywriter/detail/backoff.hpp"
 #include "lazywriter/detail/call_scope.hpp"
+#include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/flush_token.hpp"
 #include "lazywriter/detail/key_text.hpp"
 #include "lazywriter/detail/mutex.hpp"
@@ -26,6 +27,13 @@ namespace lazywriter::detail {
 namespace {
 
 using std::chrono::milliseconds;
+
+TEST(DeadlineTest, DoesNotOverflowHoweverFarItIs) {
+  EXPECT_LT(deadline_after(milliseconds::min()), Clock::now());
+  EXPECT_GT(deadline_after(milliseconds::max()), Clock::now());
+  // As nanoseconds of 64 bits this would be some two seconds from now.
+  EXPECT_LT(deadline_after(milliseconds{-18'446'744'073'709 + 2'000}), Clock::now());
+}
 
 TEST(BackoffTest, DoublesWithJitterUpToTheMost) {
   Backoff backoff(milliseconds{100}, milliseconds{1'000});

@@ -382,6 +382,57 @@ TEST(Flushing, WhatWasParkedAndIsDirtyAgainMeanwhileCountsAsPending) {
   EXPECT_EQ(result.parked, 0U);
 }
 
+TEST(Flushing, WhatIsReleasedWhileTheLogHearsThatItIsParkedCountsAsOneOfBoth) {
+  for (const bool retried : {false, true}) {
+    Store store;
+    Cache cache{store, manual()};
+    store.reject("a");
+    store.on_call([&](StoreCall call, FaultTime time) {
+      if (call != StoreCall::warn || time != FaultTime::after_effect) return;
+      retried ? static_cast<void>(cache.retry_parked()) : cache.put({"a", 2});
+    });
+    cache.put({"a", 1});
+    const FlushResult result = cache.flush();
+    store.on_call({});
+    EXPECT_FALSE(result.ok()) << "nothing was committed";
+    EXPECT_EQ(result.pending + result.parked, 1U);
+    EXPECT_EQ(cache.dirty_count(), 1U);
+  }
+}
+
+TEST(Flushing, WhatIsParkedAgainMeanwhileIsNotPending) {
+  Store store;
+  Cache cache{store, manual()};
+  const auto rename = [](Account& account) { account.login = "foreign"; };
+  cache.put({"a", 1});
+  EXPECT_THROW(cache.update("a", rename), KeyChanged);
+  cache.put({"other", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_THROW(cache.update("a", rename), KeyChanged);
+  gate->open();
+  const FlushResult result = flush.get();
+  EXPECT_EQ(result.pending, 0U);
+  EXPECT_EQ(result.parked, 1U);
+}
+
+TEST(Flushing, WhatIsReleasedAndDiscardedMeanwhileIsNotPending) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.reject("a");
+  EXPECT_EQ(cache.flush().parked, 1U);
+  cache.put({"other", 1});
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_EQ(cache.discard_dirty(), 2U);
+  gate->open();
+  EXPECT_TRUE(flush.get().ok());
+}
+
 TEST(Flushing, CountsAreExactWhileAnythingIsInFlight) {
   Store store;
   Cache cache{store, manual({.max_batch = 2})};

@@ -108,8 +108,12 @@ class Closing {
     guard.reset();
     cache.flush_loop_.join();
     cache.prune_loop_.join();
-    result.parked = cache.core_.shards().parked();
-    result.pending = cache.core_.shards().unsaved() - result.parked;
+    // Both in one look at each shard: what is parked may still be discarded or made dirty again.
+    result.parked = 0;
+    result.pending = cache.core_.shards().sum([&](const auto& table) {
+      result.parked += table.parked();
+      return table.slots() - table.parked();
+    });
     return result;
   }
 

@@ -1,6 +1,7 @@
 // One entry of the cache: its layout, and the key it is found by.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -21,11 +22,11 @@ namespace lazywriter::detail {
 
 using Clock = std::chrono::steady_clock;
 
-/// Returns: now + timeout, or ten years from now for a timeout beyond that (the clock must not
-/// overflow).
+/// Returns: now + timeout, or ten years from now, or ago, for a timeout beyond that (the clock must
+/// not overflow).
 inline Clock::time_point deadline_after(std::chrono::milliseconds timeout) noexcept {
   constexpr std::chrono::milliseconds longest = std::chrono::hours{24 * 365 * 10};
-  return Clock::now() + (timeout < longest ? timeout : longest);
+  return Clock::now() + std::clamp(timeout, -longest, longest);
 }
 
 /// A point on the write clock (StampClock): strictly growing, in nanoseconds. 0 = none.

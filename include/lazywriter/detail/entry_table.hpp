@@ -70,6 +70,16 @@ class EntryTable {
     return slots_ == parked_ ? no_stamp : dirty_.oldest();
   }
 
+  /// Entries that are not parked and hold something unsaved that was written by `cutoff`. When that
+  /// was cannot be told of what is in flight, so all of it counts. Complexity: linear in the table.
+  [[nodiscard]] std::size_t unsaved_by(Stamp cutoff) const noexcept {
+    return static_cast<std::size_t>(std::count_if(map_.begin(), map_.end(), [&](const Node& node) {
+      const Entry<Item>& entry = node.second;
+      return entry.holds_slot && !entry.parked() &&
+             (entry.in_flight || entry.unsaved_since <= cutoff);
+    }));
+  }
+
   static void touch(Node& node) noexcept { Policy::touched(node); }
 
   // ---- entering and leaving
@@ -120,10 +130,12 @@ class EntryTable {
     }
   }
 
-  /// Effect: readers no longer see an item.
-  void hide_item(Node& node) noexcept {
+  /// Effect: readers no longer see an item. One with a foreign key moves to `old`, to be destroyed
+  /// outside of the lock.
+  void hide_item(Node& node, Leftover<Item>& old) noexcept {
     if (node.second.erased) return;
     if (has_displaced_key(node)) {
+      old.take(std::move(node.second.item()));
       node.second.set_key(std::move(*node.second.trouble->displaced_key));
       rekey(node);
     }
@@ -187,7 +199,9 @@ class EntryTable {
   /// dirty -> parked, out of turn: the function given to update changed the key inside the item.
   /// `trouble` carries the key the entry keeps.
   void park_displaced(Node& node, std::unique_ptr<Trouble<Key>> trouble, Stamp now) noexcept {
+    const std::size_t released_before = released_;
     mark_written(node, now);
+    released_ = released_before;  // it is parked still, or again
     Entry<Item>& entry = node.second;
     if (!entry.in_flight) dirty_.remove(node);
     entry.trouble = std::move(trouble);
@@ -281,14 +295,16 @@ class EntryTable {
       }
     }
     dirty_.forget();
+    released_ = 0;
     return discarded;
   }
 
-  /// parked -> dirty. An entry whose item has another key than it stands under stays parked: saving
-  /// it would write a row nobody asked for. Returns: whether it is dirty now.
+  /// parked -> dirty. An entry whose item has another key than it stands under, or one that cannot
+  /// be told, stays parked: saving it would write a row nobody asked for. Returns: whether it is
+  /// dirty now.
   bool unpark(Node& node) noexcept {
     Entry<Item>& entry = node.second;
-    if (!entry.parked() || entry.in_flight || has_displaced_key(node)) return false;
+    if (!entry.parked() || entry.in_flight || !regain_key(node)) return false;
     --parked_;
     entry.trouble.reset();
     dirty_.wait(node);
@@ -375,6 +391,19 @@ class EntryTable {
       index_.insert(hash, node);
     }
     return node;
+  }
+
+  /// Effect: an item that has the key after all that it stands under is its home again. Returns:
+  /// whether the item has that key.
+  static bool regain_key(Node& node) noexcept {
+    if (!has_displaced_key(node)) return true;
+    try {
+      if (!(node.second.item().key() == key_of(node))) return false;
+    } catch (...) {
+      return false;
+    }
+    rekey(node);
+    return true;
   }
 
   Removed leave_as_tombstone(Node& node) noexcept {

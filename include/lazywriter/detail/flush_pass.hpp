@@ -379,7 +379,11 @@ class FlushPassRunner {
           Pin<Item> pin{.shard = shard.get(), .node = node};
           land(pass, pin, Place::front);
         }
-        if (!more) pass.result.pending += shard->table.end_turn();
+        if (more) continue;
+        // In the hold that ends the turn, so that what goes from parked to dirty, or back, counts
+        // as just one of them.
+        pass.result.pending += shard->table.end_turn();
+        pass.result.parked += shard->table.parked();
       }
     }
   }

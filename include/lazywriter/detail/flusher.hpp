@@ -90,16 +90,18 @@ class Flusher {
   void flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
     const FlushToken::Hold token(token_, deadline);
     result.pending = 0;
+    result.parked = 0;
     if (token && !passes_.halted()) {
       FlushPass pass{.only_due = false, .deadline = deadline, .cutoff = cutoff, .result = result};
       const Clock::time_point loop_waits_for = passes_.retry().not_before();
       passes_.run(pass);
       if (passes_.retry().not_before() < loop_waits_for) wake_loop_();
     } else {
-      result.pending =
-          shards_.sum([](const auto& table) { return table.slots() - table.parked(); });
+      result.pending = shards_.sum([&](const auto& table) {
+        result.parked += table.parked();
+        return table.unsaved_by(cutoff);
+      });
     }
-    result.parked = shards_.parked();
   }
 
   ShardSet<Item>& shards_;

@@ -140,7 +140,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
                      throw std::logic_error(
                          "lazywriter: compute emptied an item, and the adapter cannot erase");
                    }
-                   shard.table.hide_item(*node);
+                   shard.table.hide_item(*node, old);
                    slot.attach(*node);
                    ++shard.counters.erases;
                    exists = false;
@@ -170,6 +170,7 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
       "lazywriter: LazyWriterCache::erase needs an adapter with erase(key, transaction) or "
       "erase_batch(keys, transaction)");
   const auto probe = Core::probe(key);
+  detail::Leftover<Item> old;  // outlives the lock
   core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
     typename Core::SlotHold slot(core_, shard, node);
@@ -178,7 +179,7 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
       shard.tickets.make_stale(probe);
       node = &shard.table.insert_tombstone(probe.hash, key_type(key));
     } else {
-      shard.table.hide_item(*node);
+      shard.table.hide_item(*node, old);
     }
     slot.attach(*node);
     ++shard.counters.erases;

@@ -198,9 +198,6 @@ class ShardSet {
   [[nodiscard]] std::size_t unsaved() const {
     return sum([](const Table& table) { return table.slots(); });
   }
-  [[nodiscard]] std::size_t parked() const {
-    return sum([](const Table& table) { return table.parked(); });
-  }
 
  private:
   /// Enough that threads seldom meet, and at least 64 entries each, so that every shard evicts
