@@ -96,8 +96,9 @@ class PqxxReaderWriter {
   transaction_type begin_tx() { return state_->writer.begin(); }
 
   /// Effect: inserts or updates the row of `item`, and fills in its generated and refreshed
-  /// members. Throws: pg::RejectedValue, pg::UnreadableValue, what libpqxx throws. Blocks: for one
-  /// round trip.
+  /// members. Throws: pg::RejectedValue, pg::UnreadableValue, pg::ConnectionLost (pg::NotSent, if
+  /// interrupt came before), pg::RolledBack when a step of the transaction had thrown, what libpqxx
+  /// throws. Blocks: for one round trip.
   void save(Item& item, transaction_type& transaction) {
     save_batch(std::span<Item>{&item, 1}, transaction);
   }
@@ -126,16 +127,17 @@ class PqxxReaderWriter {
     erase_batch(std::span<const key_type>{&key, 1}, transaction);
   }
 
-  /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key that cannot
-  /// be stored has no row, and counts as deleted. Throws and blocks: as save. Complexity: linear in
-  /// the size of the batch.
+  /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key with a NUL
+  /// byte, or one that the codec refuses, has no row and counts as deleted; one that the server
+  /// cannot read is rejected, and so is a batch of which a row stays: a trigger or a policy keeps
+  /// it. Throws and blocks: as save. Complexity: linear in the size of the batch.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
     state_->writer.within(transaction, [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
       std::size_t pending = 0;
       const auto send = [&] {
         if (pending == 0) return;
-        session.exec(pg::detail::StatementName::erase, take_parameters(arrays));
+        erase_chunk(session, take_parameters(arrays));
         pending = 0;
       };
       for (const key_type& key : keys) {
@@ -153,7 +155,8 @@ class PqxxReaderWriter {
 
   /// Effect: commits. Returns only when the server has confirmed that the transaction is committed.
   /// Throws: pg::CommitInDoubt, pg::RolledBack (also when a step of the transaction had thrown),
-  /// what libpqxx throws (a deferred constraint, for one). Blocks: for one round trip.
+  /// pg::NotSent after interrupt, what libpqxx throws (a deferred constraint, for one). Blocks: for
+  /// one round trip.
   void commit_tx(transaction_type& transaction) { state_->writer.commit(transaction); }
 
   /// Returns: transient if trying the same again can help, rejected if not. Never throws or blocks.
@@ -282,6 +285,14 @@ class PqxxReaderWriter {
           " rows did not come back from the server: a trigger or a rule suppresses "
           "them");
     }
+  }
+
+  static void erase_chunk(pg::detail::Session& session, pg::detail::Parameters&& parameters) {
+    const pqxx::result rows = session.exec(pg::detail::StatementName::erase, std::move(parameters));
+    const std::string stayed(pg::detail::field_text(rows, 0, 0).value_or("0"));
+    if (stayed == "0") return;
+    throw pg::RejectedValue("lazywriter: of the rows to delete " + stayed +
+                            " stayed: a trigger or a policy keeps them");
   }
 
   std::unique_ptr<State> state_;  // at a fixed address, so that the adapter can be moved

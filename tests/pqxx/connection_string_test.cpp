@@ -34,7 +34,8 @@ TEST(ConnectionString, WhatCannotBeParsedIsNotRepeated) {
   for (const std::string bad :
        {"host=h password=hush hush", "postgresql://u:hush@h/db?nonsense=hush", "hush",
         "postgresql://u:hu/sh@h/db", "postgresql://u:hush@sh@h/db", "postgresql://u:p@h:hush/db",
-        "host=h password='hush", "host=hush@h", "port=hush", "postgresql://u:%zzhush@h/db"}) {
+        "host=h password='hush", "host=hush@h", "port=hush", "postgresql://u:%zzhush@h/db",
+        "host=h dbname='postgresql://u:hush@h/db'", "dbname='password=hush'"}) {
     try {
       const ConnectionTarget target{bad, 1s};
       ADD_FAILURE() << "accepted: " << bad;

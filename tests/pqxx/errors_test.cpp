@@ -54,6 +54,24 @@ class Errors : public pgtest::Database {
     return WriteFailure::transient;
   }
 
+  static void erase(Store& store, const std::vector<std::string>& keys) {
+    auto transaction = store.begin_tx();
+    store.erase_batch(keys, transaction);
+    store.commit_tx(transaction);
+  }
+
+  /// Erasing these keys is rejected because of one row.
+  static void expect_one_to_stay(Store& store, const std::vector<std::string>& keys) {
+    try {
+      erase(store, keys);
+      ADD_FAILURE() << "they were erased";
+    } catch (const pg::RejectedValue& error) {
+      EXPECT_NE(std::string(error.what()).find("of the rows to delete 1 stayed"), std::string::npos)
+          << error.what();
+      EXPECT_EQ(store.classify(error), WriteFailure::rejected);
+    }
+  }
+
   /// The store still works.
   void expect_works(Store& store) {
     Note fine{"fine", "fine"};
@@ -127,6 +145,38 @@ TEST_F(Errors, ARowThatATriggerSuppressesIsRejected) {
   EXPECT_EQ(failure_of(store, {{"a", ""}, {"bad", ""}, {"c", ""}}), WriteFailure::rejected);
   EXPECT_NE(message.find("did not come back"), std::string::npos) << message;
   expect_works(store);
+}
+
+TEST_F(Errors, AnEraseThatATriggerSuppressesIsRejected) {
+  exec("INSERT INTO notes VALUES ('a', ''), ('kept', '')");
+  Store store{notes, url(), options()};
+  trigger("IF OLD.name = 'kept' THEN RETURN NULL; END IF; RETURN OLD;", "BEFORE DELETE");
+  expect_one_to_stay(store, {"a", "kept", "absent"});
+  EXPECT_EQ(rows(), "a,kept");
+  erase(store, {"a", "absent"});
+  EXPECT_EQ(rows(), "kept");
+  expect_works(store);
+}
+
+TEST_F(Errors, AnEraseThatAPolicyForbidsIsRejected) {
+  const std::string role = schema() + "_eraser";
+  exec("INSERT INTO notes VALUES ('a', ''), ('kept', ''), ('locked', ''); CREATE ROLE " + role +
+       " LOGIN; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+       "; GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO " + role +
+       "; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
+       " CREATE POLICY reading ON notes FOR SELECT USING (true);"
+       " CREATE POLICY adding ON notes FOR INSERT WITH CHECK (true);"
+       " CREATE POLICY changing ON notes FOR UPDATE USING (name <> 'locked');"
+       " CREATE POLICY erasing ON notes FOR DELETE USING (name <> 'kept')");
+  {
+    Store store{notes, url("&user=" + role), options()};
+    expect_one_to_stay(store, {"a", "kept"});
+    expect_one_to_stay(store, {"a", "locked"});  // cannot be locked, so it is not even tried
+    erase(store, {"a"});
+    EXPECT_EQ(rows(), "kept,locked");
+    expect_works(store);
+  }
+  exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 
 TEST_F(Errors, ARowThatATriggerStoresUnderAnotherKeyIsRejected) {

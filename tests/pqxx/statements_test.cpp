@@ -47,10 +47,14 @@ TEST(Statements, OfATableWithEveryKindOfColumn) {
       R"( ON CONFLICT ("login") DO UPDATE SET "balance" = excluded."balance","changed" = DEFAULT)"
       R"( RETURNING target."login",target."id",target."changed")");
   EXPECT_EQ(made.erase,
-            R"(WITH doomed AS (SELECT locked."login" AS c1 FROM unnest($1::text[]) AS batch(c1))"
+            R"(WITH lazywriter_present AS (SELECT count(*) AS rows FROM unnest($1::text[]))"
+            R"( AS batch(c1) JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1),)"
+            R"( doomed AS (SELECT locked."login" AS c1 FROM unnest($1::text[]) AS batch(c1))"
             R"( JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1 ORDER BY batch.c1)"
-            R"( FOR UPDATE OF locked) DELETE FROM "bank"."accounts" AS target USING doomed)"
-            R"( WHERE target."login" = doomed.c1)");
+            R"( FOR UPDATE OF locked), gone AS (DELETE FROM "bank"."accounts" AS target)"
+            R"( USING doomed WHERE target."login" = doomed.c1 RETURNING 1))"
+            R"( SELECT lazywriter_present.rows - (SELECT count(*) FROM gone))"
+            R"( FROM lazywriter_present)");
 }
 
 TEST(Statements, OfACompositeKeyAlone) {

@@ -40,6 +40,7 @@ class ConnectionTarget {
       if (keyword == "client_encoding") continue;  // always UTF8
       if (keyword == "port") check_port(value);
       if (keyword == "host") check_host(value);
+      if (keyword == "dbname") check_database(value);
       if (keyword == "password" || keyword == "sslpassword") secrets_.emplace_back(value);
       if (keyword == "connect_timeout") has_timeout = true;
       add(keyword, value);
@@ -99,6 +100,14 @@ class ConnectionTarget {
 
   static void check_host(std::string_view value) {
     if (value.find('@', 1) != std::string_view::npos) refuse("the host holds an @");
+  }
+
+  // Some programs take such a name for more of the connection string; here the server would be
+  // asked for it, and would repeat it.
+  static void check_database(std::string_view value) {
+    if (value.find('=') != std::string_view::npos || value.find("://") != std::string_view::npos) {
+      refuse("the name of the database is a connection string itself");
+    }
   }
 
   void add(std::string_view keyword, std::string_view value) {

@@ -161,7 +161,7 @@ TableText describe(const Table<Item, Columns...>& table) {
 /// - find: one parameter per key column; returns every mapped column in order.
 /// - save: one array parameter per sent column, in order; returns the key, generated and refreshed
 ///   columns in order, one row for each row that was written.
-/// - erase: one array parameter per key column.
+/// - erase: one array parameter per key column; returns how many rows with such keys stayed.
 struct Statements {
   std::string find;
   std::string save;
@@ -234,13 +234,17 @@ inline std::string erase_statement(const TableText& table) {
     same_batch.push_back("locked." + column.quoted + " = batch.c" + number);
     same_row.push_back("target." + column.quoted + " = doomed.c" + number);
   }
+  const std::string rows = " FROM unnest(" + join(arrays, ",") + ") AS batch(" + join(batch, ",") +
+                           ") JOIN " + table.quoted + " AS locked ON " + join(same_batch, " AND ");
   // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in
-  // order.
-  return "WITH doomed AS (SELECT " + join(locked, ",") + " FROM unnest(" + join(arrays, ",") +
-         ") AS batch(" + join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
-         join(same_batch, " AND ") + " ORDER BY " + join(order, ",") +
-         " FOR UPDATE OF locked) DELETE FROM " + table.quoted + " AS target USING doomed WHERE " +
-         join(same_row, " AND ");
+  // order. What a policy hides from locking, or a trigger from deletion, was there all the same.
+  // The first name must not be the table's, which is read behind it.
+  return "WITH lazywriter_present AS (SELECT count(*) AS rows" + rows + "), doomed AS (SELECT " +
+         join(locked, ",") + rows + " ORDER BY " + join(order, ",") +
+         " FOR UPDATE OF locked), gone AS (DELETE FROM " + table.quoted +
+         " AS target USING doomed WHERE " + join(same_row, " AND ") +
+         " RETURNING 1) SELECT lazywriter_present.rows - (SELECT count(*) FROM gone)"
+         " FROM lazywriter_present";
 }
 
 inline Statements make_statements(const TableText& table) {
