@@ -108,8 +108,8 @@ concept TakesKeyData = requires(Item& item, const Item& stored) {
 ///
 /// - It is copyable, and moving it does not throw.
 /// - `item.key() const` returns its key, by value or by const reference to a part of the item. The
-///   key is hashable by key_hash, equality comparable and copyable, and moving it does not throw. It
-///   never changes while the item is cached, and nothing else in the item points into it.
+///   key is hashable by key_hash, equality comparable and copyable, and moving it does not throw.
+///   It never changes while the item is cached, and nothing else in the item points into it.
 /// - `item.copy_key_data_from(stored)` copies only what the store generated (an id, timestamps). It
 ///   leaves the key, and everything the program wrote, as they are.
 ///
