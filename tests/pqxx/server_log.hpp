@@ -47,7 +47,7 @@ class ServerLog {
     const bool one_message = logged.starts_with("statement: ");
     if (sql.starts_with("SET SESSION ")) return {};
     if (sql.starts_with("INSERT ")) return "save";
-    if (sql.starts_with("WITH doomed ")) return "erase";
+    if (sql.starts_with("WITH lazywriter_present ")) return "erase";
     if (sql.starts_with("SELECT \"")) return "find";
     if (sql == "ROLLBACK") return "rollback";
     if (one_message && sql.starts_with("BEGIN ") && sql.ends_with("SELECT pg_current_xact_id()"))
