@@ -127,10 +127,10 @@ class PqxxReaderWriter {
     erase_batch(std::span<const key_type>{&key, 1}, transaction);
   }
 
-  /// Effect: deletes the rows of these keys in one statement (more above 16 MiB). A key with a NUL
-  /// byte, or one that the codec refuses, has no row and counts as deleted; one that the server
-  /// cannot read is rejected, and so is a batch of which a row stays: a trigger or a policy keeps
-  /// it. Throws and blocks: as save. Complexity: linear in the size of the batch.
+  /// Effect: deletes the rows of these keys, which must differ, in one statement (more above 16
+  /// MiB). A key with a NUL byte, or one that the codec refuses, has no row and counts as deleted;
+  /// one that the server cannot read is rejected, and so is a batch of which a row stays: a trigger
+  /// or a policy keeps it. Throws and blocks: as save. Complexity: linear in the size of the batch.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
     state_->writer.within(transaction, [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
