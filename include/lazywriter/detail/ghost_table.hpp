@@ -39,6 +39,7 @@ class GhostTable {
   /// Remembers a hash as the newest of its bucket.
   void remember(std::uint64_t spread) noexcept {
     if (buckets_.empty()) return;
+    used_ = true;
     Bucket& bucket = bucket_of(spread);
     std::copy_backward(bucket.begin(), bucket.end() - 1, bucket.end());
     bucket.front() = tag_of(spread);
@@ -47,7 +48,7 @@ class GhostTable {
 
   /// Returns whether the hash is remembered, and forgets it.
   bool take(std::uint64_t spread) noexcept {
-    if (buckets_.empty()) return false;
+    if (!used_) return false;
     Bucket& bucket = bucket_of(spread);
     const auto found = std::find(bucket.begin(), bucket.end(), tag_of(spread));
     if (found == bucket.end()) return false;
@@ -79,6 +80,9 @@ class GhostTable {
     return buckets_[static_cast<std::size_t>((spread >> 32) * buckets_.size() >> 32)];
   }
 
+  /// Whether anything was ever remembered: while a cache fills up, no bucket need be fetched from
+  /// memory.
+  bool used_ = false;
   /// Slots of each bucket that are used; at most bucket_width. Constant after construction.
   std::size_t ways_ = 0;
   std::vector<Bucket> buckets_;
