@@ -199,6 +199,45 @@ TEST_F(EntryTableTest, CommittedAndNotWrittenIsClean) {
   EXPECT_TRUE(dirty_order().empty());
 }
 
+TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedAndNoTrouble) {
+  Node& saved = in_flight("a");
+  EXPECT_TRUE(table_.land_saved(saved));
+  table_.end_turn();
+  expect_counts(1, 1, 0);
+  EXPECT_FALSE(saved.second.holds_slot);
+  EXPECT_EQ(table_.oldest_unsaved(), no_stamp);
+
+  Node& written_again = in_flight("b", 10);
+  put("b", 2, 20);
+  EXPECT_FALSE(table_.land_saved(written_again));
+  table_.land(written_again, Place::back);
+  table_.end_turn();
+
+  Node& erased = dirty("c");
+  table_.hide_item(erased, old_);
+  table_.begin_turn();
+  while (table_.pin_next() != &erased)
+    continue;
+  Table::take(erased);
+  EXPECT_FALSE(table_.land_saved(erased));
+  EXPECT_FALSE(table_.land(erased, Place::back).empty());
+}
+
+TEST_F(EntryTableTest, TheShortLandingLeavesATroubleAndADiscardedEntryToTheLongOne) {
+  Node& troubled = in_flight("a");
+  troubled.second.trouble = std::make_unique<Trouble<std::string>>();
+  EXPECT_FALSE(table_.land_saved(troubled));
+  table_.land(troubled, Place::back);
+  table_.end_turn();
+
+  Node& discarded = in_flight("b");
+  table_.discard_dirty([](Table::Removed&&) {});
+  EXPECT_FALSE(table_.land_saved(discarded)) << "it gave its slot back already";
+  table_.land(discarded, Place::back);
+  table_.end_turn();
+  expect_counts(2, 2, 0);
+}
+
 TEST_F(EntryTableTest, WrittenInFlightStaysDirtyWithTheTimeOfThatWrite) {
   Node& node = in_flight("a", 10);
   put("a", 2, 20);

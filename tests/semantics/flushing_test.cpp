@@ -166,6 +166,18 @@ TEST(Flushing, AnEraseDuringTheFlightWins) {
   EXPECT_EQ(cache.size(), 0U);
 }
 
+TEST(Flushing, ACommittedEraseLeavesNothingBehindThatAnswersForTheStore) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  cache.flush();
+  cache.erase("a");
+  EXPECT_EQ(cache.flush().erased, 1U);
+  EXPECT_EQ(cache.stats().resident, 0U);
+  store.insert({"a", 7});  // by another program
+  EXPECT_EQ(value_of(cache.get("a")), 7);
+}
+
 TEST(Flushing, APutOverATombstoneInFlightIsANewRow) {
   Store store;
   generate_ids(store);

@@ -60,6 +60,8 @@ class FlushBatch {
     std::size_t retried = 0;
     /// Whether one of them had failed alone before.
     bool was_alone = false;
+    /// Whether an attempt had failed for one of them when it was pinned.
+    bool failed_before = false;
   };
 
   /// Effect: begins an empty batch.
@@ -105,6 +107,7 @@ class FlushBatch {
     }
     pin.since = Table::take(node);
     attempt_.retried += node.second.failed ? 1U : 0U;
+    attempt_.failed_before |= pin.failed_before;
     attempt_.was_alone |= node.second.trouble != nullptr && node.second.trouble->failures != 0;
   }
 
@@ -122,9 +125,14 @@ class FlushBatch {
 
     attempt.verdict = gate_.write(keys_, std::span(items_).first(taken_), stop);
     if (attempt.verdict.outcome == Outcome::committed) {
-      for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
+      for_each_hold(pins, [&](Part& shard, Pin<Item>& pin) {
+        shard.mutex.assert_held();
         merge(pin);
-        land(pin, Place::back);
+        if (shard.table.land_saved(*pin.node)) {
+          pin.node = nullptr;
+        } else {
+          land(pin, Place::back);
+        }
       });
     } else {
       for_each_hold(pins, [](Part&, Pin<Item>& pin) {
@@ -161,7 +169,7 @@ class FlushBatch {
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
-        prefetch(pins[fetched].node);
+        prefetch_node(pins[fetched].node);
       if (pins[i].node == nullptr) {
         ++i;
         continue;

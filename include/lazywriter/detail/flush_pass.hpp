@@ -144,7 +144,7 @@ class FlushPassRunner {
       if (node == nullptr) return false;
       Pin<Item> pin{.shard = &shard, .node = node, .failed_before = node->second.failed};
       const auto& trouble = node->second.trouble;
-      if (trouble == nullptr) {
+      if (trouble == nullptr) [[likely]] {
         take_along(pass, pin);
         continue;
       }
@@ -175,7 +175,7 @@ class FlushPassRunner {
       land_all(pass, pins_);
     } else {
       grow(suspects_, suspects_.size() + 1);
-      settle(pass, pins_, note(pass, pins_, batch_.write(pins_, lander(pass), stopper(pass))));
+      settle(pass, pins_, note(pass, batch_.write(pins_, lander(pass), stopper(pass))));
     }
     pins_.clear();
     batch_.clear();
@@ -299,18 +299,15 @@ class FlushPassRunner {
   }
 
   auto attempt_write(Pass& pass, Pins pins) noexcept {
-    return note(pass, pins, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
+    return note(pass, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
   }
 
-  /// Effect: takes down an attempt with `pins`. Returns: it.
-  auto note(Pass& pass, Pins pins, typename Batch::Attempt attempt) noexcept {
+  /// Effect: takes down an attempt. Returns: it.
+  auto note(Pass& pass, typename Batch::Attempt attempt) noexcept {
     ledger_.attempted(pass, attempt);
     if (attempt.entries != 0 && attempt.verdict.outcome == Outcome::committed) {
       if (attempt.was_alone) retry_.loner_recovered();
-      if (std::any_of(pins.begin(), pins.end(),
-                      [](const auto& pin) { return pin.failed_before; })) {
-        retry_.unblocked();
-      }
+      if (attempt.failed_before) retry_.unblocked();
     }
     return attempt;
   }

@@ -60,7 +60,7 @@ class LookasideIndex {
     const auto& slots = lines_[line_of(mixed)].slots;
     for (unsigned left = match_tags(slots, tag); left != 0; left &= left - 1) {
       Node* const node = node_of(slots[static_cast<std::size_t>(std::countr_zero(left))]);
-      prefetch(node);  // all of it at once: is_it would wait for one line after the other
+      prefetch_with_key(node);  // all of it at once: is_it would wait for one line after the other
       if (is_it(*node)) return node;
     }
     return nullptr;
