@@ -190,6 +190,18 @@ TEST_F(Schema, SequencesThatWouldRunOut) {
   // However the server writes the default.
   EXPECT_THAT(faults_of(url_with_defaults({"quote_all_identifiers=on"}), key),
               HasSubstr("fed by a sequence"));
+  // Widening a column widens an identity's sequence, but not that of a serial.
+  const auto generated_id = pg::generated(&Row::id, "id");
+  EXPECT_THAT(faults("name text PRIMARY KEY, id serial", key, generated_id),
+              HasSubstr("make it bigint"));
+  exec("ALTER TABLE rows ALTER id TYPE bigint");
+  EXPECT_THAT(
+      faults_now(key, generated_id),
+      HasSubstr("the sequence rows_id_seq is still of the type integer and feeds the bigint "
+                "column \"id\""));
+  EXPECT_EQ(faults_now(key, pg::column(&Row::id, "id")), "");
+  exec("ALTER SEQUENCE rows_id_seq AS bigint");
+  EXPECT_EQ(faults_now(key, generated_id), "");
 }
 
 TEST_F(Schema, ColumnsThatOnlyTheServerCanWrite) {

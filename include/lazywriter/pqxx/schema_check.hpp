@@ -259,12 +259,7 @@ class SchemaCheck {
               " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
               "it");
       }
-      const auto mapping =
-          std::find_if(table_.columns.begin(), table_.columns.end(),
-                       [&wanted = name](const ColumnText& one) { return one.name == wanted; });
-      const bool sent = mapping != table_.columns.end() &&
-                        (mapping->role == ColumnRole::key || mapping->role == ColumnRole::value);
-      if (column.draws_number && !sent &&
+      if (column.draws_number && !is_sent(name) &&
           (column.type_name == "int2" || column.type_name == "int4")) {
         fault(named + " is an " + column.type_text +
               " fed by a sequence: every save takes a number, also of a row that exists, so it "
@@ -272,6 +267,13 @@ class SchemaCheck {
               "out; make it bigint");
       }
     }
+  }
+
+  /// Whether the adapter writes the column, so that its default is never asked.
+  [[nodiscard]] bool is_sent(std::string_view name) const {
+    return std::any_of(table_.columns.begin(), table_.columns.end(), [&](const ColumnText& one) {
+      return one.name == name && (one.role == ColumnRole::key || one.role == ColumnRole::value);
+    });
   }
 
   void check_unique_index() {
@@ -358,22 +360,36 @@ class SchemaCheck {
     columns.append(mapping.quoted);
   }
 
+  /// Those that a default takes numbers from. An identity's own sequence needs no right, and
+  /// follows the type of its column.
   void check_sequences() {
-    // Those that a default takes numbers from; an identity's own sequence needs no right.
     const pqxx::result rows = session_.exec(
-        "SELECT DISTINCT s.oid::regclass FROM pg_attrdef d"
+        "SELECT a.attname, q.seqrelid::regclass, format_type(q.seqtypid, NULL),"
+        " q.seqtypid IN ('int2'::regtype, 'int4'::regtype),"
+        " has_sequence_privilege(q.seqrelid, 'USAGE')"
+        " OR has_sequence_privilege(q.seqrelid, 'UPDATE') FROM pg_attrdef d"
+        " JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
         " JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid"
         "  AND p.refclassid = 'pg_class'::regclass"
-        " JOIN pg_class s ON s.oid = p.refobjid"
-        // CASE, because conditions joined by AND may run in any order.
-        " WHERE d.adrelid = $1::oid AND CASE WHEN s.relkind = 'S' THEN NOT "
-        "has_sequence_privilege(s.oid,"
-        " 'USAGE') AND NOT has_sequence_privilege(s.oid, 'UPDATE') ELSE false END",
+        " JOIN pg_sequence q ON q.seqrelid = p.refobjid"
+        " WHERE d.adrelid = $1::oid ORDER BY a.attnum",
         Parameters{oid_});
     for (std::size_t row = 0; row < row_count(rows); ++row) {
-      const std::string sequence = text_of(field_text(rows, row, 0));
-      fault("the right to use the sequence " + sequence + " is missing; GRANT USAGE ON SEQUENCE " +
-            sequence + to_user());
+      const std::string column = text_of(field_text(rows, row, 0));
+      const std::string sequence = text_of(field_text(rows, row, 1));
+      if (!is_true(field_text(rows, row, 4))) {
+        fault("the right to use the sequence " + sequence +
+              " is missing; GRANT USAGE ON SEQUENCE " + sequence + to_user());
+      }
+      const auto fed = columns_.find(column);
+      if (is_true(field_text(rows, row, 3)) && !is_sent(column) && fed != columns_.end() &&
+          fed->second.type_name == "int8") {
+        fault("the sequence " + sequence + " is still of the type " +
+              text_of(field_text(rows, row, 2)) + " and feeds the bigint column " +
+              quote_identifier(column) +
+              ": every save takes a number, so it would run out; ALTER SEQUENCE " + sequence +
+              " AS bigint");
+      }
     }
   }
 
