@@ -74,7 +74,7 @@ measure() {  # name program options...
     wait_for_cache
     began=$SECONDS
     run_program "$@"
-    if ((patience <= 0)) || cache_is_free; then break; fi
+    if cache_is_free || ((patience <= 0)); then break; fi
     patience=$((patience - (SECONDS - began)))
   done
 }

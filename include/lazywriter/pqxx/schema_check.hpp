@@ -62,7 +62,11 @@ class SchemaCheck {
     bool mapped = false;
   };
 
-  void fault(std::string what) { faults_.push_back(std::move(what)); }
+  /// What is found twice, as where two columns draw from one sequence, is said once.
+  void fault(std::string what) {
+    if (std::find(faults_.begin(), faults_.end(), what) == faults_.end())
+      faults_.push_back(std::move(what));
+  }
 
   void report() const {
     if (faults_.empty()) return;
