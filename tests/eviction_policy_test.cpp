@@ -30,8 +30,8 @@ TEST(EvictionPolicy, AVictimIsInNoQueue) {
   Node* victim = shard.evict();
   ASSERT_NE(victim, nullptr);
   EXPECT_EQ(victim->hook.queue, EvictionQueue::none);
-  EXPECT_EQ(victim->hook.prev, nullptr);
-  EXPECT_EQ(victim->hook.next, nullptr);
+  EXPECT_EQ(victim->links.prev, nullptr);
+  EXPECT_EQ(victim->links.next, nullptr);
   EXPECT_EQ(shard.policy.size(), 0u);
   EXPECT_EQ(shard.evict(), nullptr);
 }
@@ -153,7 +153,7 @@ TEST(EvictionPolicy, ALoopOverMoreThanFitsIsAnsweredInPart) {
   Shard shard(500);
   std::deque<Node> nodes;
   for (std::size_t key = 0; key < 600; ++key)
-    nodes.push_back(Node{key, false, {}});
+    nodes.push_back(Node{key, false, {}, {}});
   std::size_t hits = 0;
   for (int round = 0; round < 40; ++round) {
     for (Node& node : nodes) {
@@ -243,7 +243,8 @@ TEST(EvictionPolicy, AScanLeavesTheMainQueueAlone) {
 TEST(EvictionPolicy, MetadataStaysWithinThirtyTwoBytesAnEntry) {
   constexpr std::size_t capacity = 1'250;
   const Policy policy(capacity);
-  EXPECT_LE(policy.memory_bytes() + capacity * sizeof(EvictionHook<Node>), 32 * capacity);
+  constexpr std::size_t in_the_entry = sizeof(EvictionHook) + sizeof(EvictionLinks<Node>);
+  EXPECT_LE(policy.memory_bytes() + capacity * in_the_entry, 32 * capacity);
 }
 
 }  // namespace

@@ -13,21 +13,26 @@ namespace lazywriter::detail::eviction_test {
 struct Node {
   std::size_t key = 0;
   bool pinned = false;
-  EvictionHook<Node> hook;
+  EvictionHook hook;
+  EvictionLinks<Node> links;
 };
 
 struct HookOf {
-  EvictionHook<Node>& operator()(Node& node) const noexcept { return node.hook; }
+  EvictionHook& operator()(Node& node) const noexcept { return node.hook; }
+};
+
+struct LinksOf {
+  EvictionLinks<Node>& operator()(Node& node) const noexcept { return node.links; }
 };
 
 struct HashOf {
   std::size_t operator()(const Node& node) const noexcept { return node.key; }
 };
 
-using Policy = EvictionPolicy<Node, HookOf, HashOf>;
+using Policy = EvictionPolicy<Node, HookOf, LinksOf, HashOf>;
 using Keys = std::vector<std::size_t>;
 
-static_assert(sizeof(EvictionHook<Node>) <= 3 * sizeof(void*));
+static_assert(sizeof(EvictionHook) + sizeof(EvictionLinks<Node>) <= 3 * sizeof(void*));
 
 /// A policy, its nodes, and what the shard around it would do.
 class Shard {
@@ -35,7 +40,7 @@ class Shard {
   explicit Shard(std::size_t capacity) : policy(capacity) {}
 
   Node& insert(std::size_t key, bool pinned = false) {
-    Node& node = nodes_.emplace_back(Node{key, pinned, {}});
+    Node& node = nodes_.emplace_back(Node{key, pinned, {}, {}});
     policy.inserted(node);
     return node;
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -177,6 +178,29 @@ TEST_F(EntryTableTest, AnEntryByValueOwnsItsKey) {
   node.second.item().number = 6;
   const int five = 5;
   EXPECT_EQ(table.find(KeyProbe<const int&>{5, five}), &node);
+}
+
+template <class Item>
+void expect_order(Item item) {
+  EntryTable<Item> table(0);
+  using Node = typename EntryTable<Item>::Node;
+  Node& node = table.insert_item(1, std::move(item));
+  const auto place = [&](const auto& part) {
+    return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&part) -
+                                    reinterpret_cast<const std::byte*>(&node));
+  };
+  EXPECT_LE(place(node.second.item()) + sizeof(Item), Touched<Node>::by_read);
+  EXPECT_EQ(place(node.second.unsaved_since), Touched<Node>::by_read);
+  EXPECT_LT(place(node.second.trouble), Touched<Node>::by_write);
+  EXPECT_EQ(place(node.second.next_dirty), Touched<Node>::by_write);
+  EXPECT_EQ(place(node.second.eviction_links), Touched<Node>::by_flush);
+}
+
+TEST_F(EntryTableTest, MembersLieInTheOrderInWhichTheyAreNeeded) {
+  expect_order(Row{"a", 1});
+  expect_order(Numbered{1, "one"});
+  EXPECT_GE(Touched<Node>::before, 24u);
+  EXPECT_EQ(Touched<EntryTable<Numbered>::Node>::before, 0u);
 }
 
 TEST_F(EntryTableTest, DirtyEntriesWaitInTheOrderOfTheirFirstWrite) {

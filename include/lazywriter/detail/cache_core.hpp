@@ -132,7 +132,7 @@ class CacheCore {
     Part& shard = shards_.of(sought.hash);
     {
       const MutexLock lock(shard.mutex);
-      if (Node* const node = shard.table.find(sought); node != nullptr) [[likely]] {
+      if (Node* const node = shard.table.find_to_read(sought); node != nullptr) [[likely]] {
         ++shard.counters.hits;
         if (node->second.erased) return Answer{};
         Table::touch(*node);
@@ -153,7 +153,7 @@ class CacheCore {
     const Probe sought = probe(key);
     Part& shard = shards_.of(sought.hash);
     const MutexLock lock(shard.mutex);
-    const Node* const node = std::as_const(shard.table).find(sought);
+    const Node* const node = std::as_const(shard.table).find_to_read(sought);
     if (node == nullptr || node->second.erased) return false;
     on_item(node->second.item());
     return true;

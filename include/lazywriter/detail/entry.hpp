@@ -17,6 +17,7 @@
 #include "lazywriter/detail/eviction_policy.hpp"
 #include "lazywriter/detail/hash_bytes.hpp"
 #include "lazywriter/detail/leftover.hpp"
+#include "lazywriter/detail/prefetch.hpp"
 
 namespace lazywriter::detail {
 
@@ -116,17 +117,8 @@ using EntryNode = std::pair<const KeyRef<key_type_t<Item>>, Entry<Item>>;
 /// What an entry's content is made of just now.
 enum class Holding : std::uint8_t { nothing, item, key };
 
-/// The state of an entry, without its content. It is spelled out in the essay on top of
-/// lazy_writer_cache.hpp:
-///
-///     clean      !holds_slot, !in_flight, unsaved_since == 0
-///     dirty      holds_slot, unsaved_since != 0, linked in the dirty queue unless in flight
-///     in flight  in_flight; unsaved_since == 0 until it is written again
-///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
-///     tombstone  erased, in any of the unsaved states; the clean one leaves the map
-template <class Item>
-struct EntryState : EvictionHook<EntryNode<Item>> {
-  // The flags come first: they lie in the bytes that the hook leaves over.
+/// What every call looks at.
+struct EntryFlags : EvictionHook {
   /// Readers see no item; an item kept inside is only the home of the key.
   bool erased = false;
   /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
@@ -139,16 +131,8 @@ struct EntryState : EvictionHook<EntryNode<Item>> {
   bool holds_slot = false;
   /// Only EntryContent writes to it.
   Holding holding = Holding::nothing;
-  /// When the oldest write that no attempt has taken along was made; no_stamp when there is none.
-  /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
-  /// entry that still has no_stamp when that copy is committed becomes clean.
-  Stamp unsaved_since = no_stamp;
-  /// The link of the DirtyList it is in.
-  EntryNode<Item>* next_dirty = nullptr;
-  std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
 
   [[nodiscard]] bool visible() const noexcept { return !erased; }
-  [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
   [[nodiscard]] bool pinned() const noexcept { return holds_slot || in_flight; }
 };
 
@@ -156,7 +140,7 @@ struct EntryState : EvictionHook<EntryNode<Item>> {
 /// item and is stored once; a tombstone that never had an item holds just the key.
 template <class Item,
           bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
-class EntryContent : public EntryState<Item> {
+class EntryContent : public EntryFlags {
  public:
   using Key = key_type_t<Item>;
   static constexpr bool key_in_item = true;
@@ -224,7 +208,7 @@ class EntryContent : public EntryState<Item> {
 };
 
 template <class Item>
-class EntryContent<Item, false> : public EntryState<Item> {
+class EntryContent<Item, false> : public EntryFlags {
  public:
   using Key = key_type_t<Item>;
   static constexpr bool key_in_item = false;
@@ -246,15 +230,56 @@ class EntryContent<Item, false> : public EntryState<Item> {
   std::optional<Item> item_;
 };
 
+/// An entry. Its states are spelled out in the essay on top of lazy_writer_cache.hpp:
+///
+///     clean      !holds_slot, !in_flight, unsaved_since == 0
+///     dirty      holds_slot, unsaved_since != 0, linked in the dirty queue unless in flight
+///     in flight  in_flight; unsaved_since == 0 until it is written again
+///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
+///     tombstone  erased, in any of the unsaved states; the clean one leaves the map
+///
+/// The members lie in the order in which they are needed: flags and content for a hit, then what a
+/// write adds, then what a flush does, and last what neither touches. So each fetches no more lines
+/// from memory than it must (see Touched).
 template <class Item>
 struct Entry : EntryContent<Item> {
   using EntryContent<Item>::EntryContent;
+
+  /// When the oldest write that no attempt has taken along was made; no_stamp when there is none.
+  /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
+  /// entry that still has no_stamp when that copy is committed becomes clean.
+  Stamp unsaved_since = no_stamp;
+  std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
+  /// The link of the DirtyList it is in.
+  EntryNode<Item>* next_dirty = nullptr;
+  EvictionLinks<EntryNode<Item>> eviction_links;
+
+  [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
+};
+
+template <class Key, class Item>
+struct Touched<std::pair<const KeyRef<Key>, Entry<Item>>> {
+  /// An item is made before the node that it moves into, so the allocator usually put the
+  /// characters of its key there: 24 of them in the smallest block, then what it notes of the next
+  /// block, and the link of the map.
+  static constexpr std::size_t before =
+      std::is_same_v<Key, std::string> ? 24 + 2 * sizeof(void*) : 0;
+  static constexpr std::size_t by_flush =
+      sizeof(EntryNode<Item>) - sizeof(Entry<Item>::eviction_links);
+  static constexpr std::size_t by_write = by_flush - sizeof(Entry<Item>::next_dirty);
+  static constexpr std::size_t by_read =
+      by_write - sizeof(Entry<Item>::trouble) - sizeof(Entry<Item>::unsaved_since);
 };
 
 template <class Item>
 struct EntryHookOf {
-  EvictionHook<EntryNode<Item>>& operator()(EntryNode<Item>& node) const noexcept {
-    return node.second;
+  EvictionHook& operator()(EntryNode<Item>& node) const noexcept { return node.second; }
+};
+
+template <class Item>
+struct EntryLinksOf {
+  EvictionLinks<EntryNode<Item>>& operator()(EntryNode<Item>& node) const noexcept {
+    return node.second.eviction_links;
   }
 };
 

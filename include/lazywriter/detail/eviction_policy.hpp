@@ -30,19 +30,23 @@ namespace lazywriter::detail {
 
 enum class EvictionQueue : std::uint8_t { none, small, main };
 
-/// What the policy keeps in every entry. Only the policy writes to it.
-template <class Node>
+/// What the policy keeps in every entry, and every hit touches. Only the policy writes to it.
 struct EvictionHook {
-  Node* prev = nullptr;
-  Node* next = nullptr;
   /// Hits since the policy last looked, 0 to 3.
   std::uint8_t frequency = 0;
   /// The queue that the entry is linked into.
   EvictionQueue queue = EvictionQueue::none;
 };
 
-/// A first-in-first-out queue through the hooks of its nodes, with the cursor of a pass.
-template <class Node, class HookOf>
+/// What it keeps there beside that, and no hit touches.
+template <class Node>
+struct EvictionLinks {
+  Node* prev = nullptr;
+  Node* next = nullptr;
+};
+
+/// A first-in-first-out queue through the links of its nodes, with the cursor of a pass.
+template <class Node, class LinksOf>
 class EvictionFifo {
  public:
   EvictionFifo() = default;
@@ -54,38 +58,38 @@ class EvictionFifo {
   std::size_t size() const noexcept { return size_; }
 
   void push_back(Node& node) noexcept {
-    auto& hook = HookOf{}(node);
-    hook.prev = back_;
-    hook.next = nullptr;
-    (back_ != nullptr ? HookOf{}(*back_).next : front_) = &node;
+    auto& links = LinksOf{}(node);
+    links.prev = back_;
+    links.next = nullptr;
+    (back_ != nullptr ? LinksOf{}(*back_).next : front_) = &node;
     back_ = &node;
     if (cursor_ == nullptr) cursor_ = &node;
     ++size_;
   }
 
   void unlink(Node& node) noexcept {
-    auto& hook = HookOf{}(node);
-    if (cursor_ == &node) cursor_ = hook.next;
-    (hook.prev != nullptr ? HookOf{}(*hook.prev).next : front_) = hook.next;
-    (hook.next != nullptr ? HookOf{}(*hook.next).prev : back_) = hook.prev;
-    hook.prev = nullptr;
-    hook.next = nullptr;
+    auto& links = LinksOf{}(node);
+    if (cursor_ == &node) cursor_ = links.next;
+    (links.prev != nullptr ? LinksOf{}(*links.prev).next : front_) = links.next;
+    (links.next != nullptr ? LinksOf{}(*links.next).prev : back_) = links.prev;
+    links.prev = nullptr;
+    links.next = nullptr;
     --size_;
   }
 
   /// Leaves the candidate where it is and goes on to the one behind it.
-  void step_over() noexcept { cursor_ = HookOf{}(*cursor_).next; }
+  void step_over() noexcept { cursor_ = LinksOf{}(*cursor_).next; }
 
   /// Starts over: what was stepped over moves, in its order, behind everything else.
   void rewind() noexcept {
     if (cursor_ == nullptr) {
       cursor_ = front_;
     } else if (cursor_ != front_) {
-      HookOf{}(*back_).next = front_;
-      HookOf{}(*front_).prev = back_;
-      back_ = HookOf{}(*cursor_).prev;
-      HookOf{}(*back_).next = nullptr;
-      HookOf{}(*cursor_).prev = nullptr;
+      LinksOf{}(*back_).next = front_;
+      LinksOf{}(*front_).prev = back_;
+      back_ = LinksOf{}(*cursor_).prev;
+      LinksOf{}(*back_).next = nullptr;
+      LinksOf{}(*cursor_).prev = nullptr;
       front_ = cursor_;
     }
   }
@@ -98,10 +102,11 @@ class EvictionFifo {
   std::size_t size_ = 0;
 };
 
-/// The eviction order of one shard. HookOf (Node& -> EvictionHook<Node>&) and HashOf (const Node&
-/// -> std::size_t) are stateless and must not throw. Knows nothing of threads: the shard's lock
-/// covers every call. Only the constructor allocates; every call but evict_one takes constant time.
-template <class Node, class HookOf, class HashOf>
+/// The eviction order of one shard. HookOf (Node& -> EvictionHook&), LinksOf (Node& ->
+/// EvictionLinks<Node>&) and HashOf (const Node& -> std::size_t) are stateless and must not throw.
+/// Knows nothing of threads: the shard's lock covers every call. Only the constructor allocates;
+/// every call but evict_one takes constant time.
+template <class Node, class HookOf, class LinksOf, class HashOf>
 class EvictionPolicy {
  public:
   static constexpr std::uint8_t max_frequency = 3;
@@ -188,13 +193,13 @@ class EvictionPolicy {
   /// Nodes in both queues.
   std::size_t size() const noexcept { return small_.size() + main_.size(); }
 
-  /// What the policy holds beside the hooks.
+  /// What the policy holds beside hooks and links.
   std::size_t memory_bytes() const noexcept {
     return sizeof(*this) + ghosts_.memory_bytes() + sketch_.memory_bytes();
   }
 
  private:
-  using Fifo = EvictionFifo<Node, HookOf>;
+  using Fifo = EvictionFifo<Node, LinksOf>;
 
   static void push_back(Fifo& fifo, EvictionQueue queue, Node& node) noexcept {
     HookOf{}(node).queue = queue;

@@ -169,7 +169,7 @@ class FlushBatch {
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
-        prefetch_node(pins[fetched].node);
+        prefetch_for_landing(pins[fetched].node);
       if (pins[i].node == nullptr) {
         ++i;
         continue;

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "lazywriter/detail/large_pages.hpp"
-#include "lazywriter/detail/prefetch.hpp"
 #include "lazywriter/detail/tag_match.hpp"
 
 namespace lazywriter::detail {
@@ -60,7 +59,6 @@ class LookasideIndex {
     const auto& slots = lines_[line_of(mixed)].slots;
     for (unsigned left = match_tags(slots, tag); left != 0; left &= left - 1) {
       Node* const node = node_of(slots[static_cast<std::size_t>(std::countr_zero(left))]);
-      prefetch_with_key(node);  // all of it at once: is_it would wait for one line after the other
       if (is_it(*node)) return node;
     }
     return nullptr;

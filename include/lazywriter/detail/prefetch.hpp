@@ -26,21 +26,35 @@ template <std::size_t size>
 #endif
 }
 
-/// Effect: has the processor fetch a node.
+/// How much of a node is worth fetching ahead.
 template <class Node>
-[[gnu::always_inline]] inline void prefetch_node(const Node* node) noexcept {
-  if (node == nullptr) return;
-  prefetch_bytes<sizeof(Node)>(reinterpret_cast<std::uintptr_t>(node));  // NOLINT
+struct Touched {
+  /// Bytes right before a node that usually belong to it.
+  static constexpr std::size_t before = 0;
+  /// From its beginning: what a hit touches, what a write does, and what a flush does.
+  static constexpr std::size_t by_read = sizeof(Node);
+  static constexpr std::size_t by_write = sizeof(Node);
+  static constexpr std::size_t by_flush = sizeof(Node);
+};
+
+/// Effect: has the processor fetch the first `size` bytes of a node, and what lies before it.
+template <std::size_t size, class Node>
+[[gnu::always_inline]] inline void prefetch_with_key(const Node* node) noexcept {
+  constexpr std::size_t before = Touched<Node>::before;
+  prefetch_bytes<before + size>(reinterpret_cast<std::uintptr_t>(node) - before);  // NOLINT
 }
 
-/// Effect: has the processor fetch a node, and what the allocator usually put right before it: the
-/// characters of its key, since an item is made before the node that it moves into.
+/// Effect: has the processor fetch a node, if there is one, for a flush that comes to it.
 template <class Node>
-[[gnu::always_inline]] inline void prefetch_with_key(const Node* node) noexcept {
+[[gnu::always_inline]] inline void prefetch_for_flush(const Node* node) noexcept {
+  if (node != nullptr) prefetch_with_key<Touched<Node>::by_flush>(node);
+}
+
+/// Effect: has the processor fetch a node, if there is one, for a flush that has copied it.
+template <class Node>
+[[gnu::always_inline]] inline void prefetch_for_landing(const Node* node) noexcept {
   if (node == nullptr) return;
-  constexpr std::size_t key_before = 48;
-  prefetch_bytes<key_before + sizeof(Node)>(reinterpret_cast<std::uintptr_t>(node) -  // NOLINT
-                                            key_before);
+  prefetch_bytes<Touched<Node>::by_write>(reinterpret_cast<std::uintptr_t>(node));  // NOLINT
 }
 
 }  // namespace lazywriter::detail
