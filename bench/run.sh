@@ -5,8 +5,9 @@
 #   bench/run.sh [--quick] [--rounds N] [--patience MINUTES] [--boost-include DIR]
 #
 #   --quick              a few seconds: the small sizes once, into the build directory; for seeing that it runs
-#   --rounds N           how often everything is repeated (5); ratios are medians over the rounds. Within a
-#                        round, operations and implementations take turns in random order, ten times
+#   --rounds N           how often everything is repeated (5); ratios are medians over the rounds. Operations
+#                        run in three processes a round and count once for each: which memory a process got
+#                        decides much. In each, operations and implementations take turns in random order
 #   --patience MINUTES   how long to wait, in all, for the processor's last cache where others fill it (0); what
 #                        they disturbed is measured again, twice at most
 #   --boost-include DIR  headers of Boost 1.83 or newer, to compare with concurrent_flat_map
@@ -46,10 +47,11 @@ programs=(latency memory flush_overhead flush_postgres)
 options=(--benchmark_min_time=0.1)
 # What takes turns in one process: everything on one set of residents, since another set replaces it.
 resident='^(visit|get|get_into|put|update|mix|put_drain|miss)/[^/]+'
-turns=(--benchmark_min_time=0.03 --benchmark_repetitions=10 --benchmark_enable_random_interleaving=true)
+turns=(--benchmark_min_time=0.03 --benchmark_repetitions=3 --benchmark_enable_random_interleaving=true)
+processes=3
 sets=("$resident/20000/" "$resident/100000/.*/heap" "$resident/1000000/" "$resident/100000/.*/sso" '^put_new/')
 if [[ $quick ]]; then
-  rounds=1 results=$build/results rounds_directory=$build/rounds_quick
+  rounds=1 processes=1 results=$build/results rounds_directory=$build/rounds_quick
   programs=(memory flush_overhead)
   options=(--benchmark_min_time=0.005 '--benchmark_filter=/20000/|overhead/100000/1000/')
   turns=(--benchmark_min_time=0.002 --benchmark_repetitions=3 --benchmark_enable_random_interleaving=true)
@@ -90,12 +92,15 @@ run_program() {  # name program options...
   }
 }
 for ((round = 1; round <= rounds; ++round)); do
-  for i in "${!sets[@]}"; do
-    echo "round $round of $rounds: operations ${sets[i]} ($(date +%H:%M:%S))"
-    repeat=("${turns[@]}")
-    # Fills a map for each repetition, so that one is long.
-    if [[ ${sets[i]} == *put_new* ]]; then repeat+=(--benchmark_repetitions=2); fi
-    measure "operations_$i.$round" operations "${repeat[@]}" "--benchmark_filter=${sets[i]}"
+  for ((process = 1; process <= processes; ++process)); do
+    for i in "${!sets[@]}"; do
+      echo "round $round of $rounds: operations ${sets[i]}, process $process ($(date +%H:%M:%S))"
+      repeat=("${turns[@]}")
+      # Fills a map for each repetition, so that one is long.
+      if [[ ${sets[i]} == *put_new* ]]; then repeat+=(--benchmark_repetitions=1); fi
+      measure "operations_$i.$(((round - 1) * processes + process))" operations "${repeat[@]}" \
+        "--benchmark_filter=${sets[i]}"
+    done
   done
   for program in "${programs[@]}"; do
     echo "round $round of $rounds: $program ($(date +%H:%M:%S))"
@@ -112,7 +117,7 @@ done
   sort -k6n "$cache_log" | awk '{ read[NR] = $6; taken += /others/ } END {
     printf "Last cache: taken by others %d of %d times; a read within 4 MB %d ns in the median\n",
       taken, NR, read[int((NR + 1) / 2)] }'
-  echo "$rounds rounds, medians; $(git log -1 --format='%h of %cs' 2>/dev/null || true)"
+  echo "$rounds rounds, operations in $processes processes each; medians; $(git log -1 --format='%h of %cs' 2>/dev/null || true)"
 } >"$results/machine.txt"
 echo
 cat "$results/machine.txt"
