@@ -1,4 +1,5 @@
-// Instructions per operation, counted by callgrind: exact and repeatable where times are noise.
+// Instructions and lines of memory per operation, counted by callgrind: repeatable where times are
+// noise.
 //
 // Run it by instructions.sh, which makes a table of what callgrind writes. Collection is switched
 // on around each loop alone; the cost of the empty loop is measured and taken off.
@@ -25,7 +26,7 @@ namespace {
 constexpr std::size_t residents = 20'000;
 constexpr std::size_t operations = 20'000;
 
-/// Effect: counts the instructions of `operation` over all requests under the name `what`.
+/// Effect: counts what `operation` costs over all requests under the name `what`.
 template <class Operation>
 void count(const std::string& what, const std::vector<std::string>& requests,
            Operation&& operation) {
