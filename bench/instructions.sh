@@ -44,9 +44,9 @@ done | awk -v operations="$operations" -v csv="$csv" '
     if (!((name, op, measure) in cost)) return "-"
     return sprintf(format " %5s", cost[name, op, measure], ratio(measure, name, op, "x"))
   }
-  function ratio(measure, name, op, sign) {
-    if (!(("unordered_map", op, measure) in cost)) return ""
-    return sprintf("%s%.2f", sign, cost[name, op, measure] / cost["unordered_map", op, measure])
+  function ratio(measure, name, op, sign, floor) {
+    floor = ("unordered_map", op, measure) in cost ? cost["unordered_map", op, measure] : 0
+    return floor > 0 ? sprintf("%s%.2f", sign, cost[name, op, measure] / floor) : ""
   }
   NF == 20 {
     for (e = 3; e <= 11; ++e) event[$e] = $(e + 9) / operations

@@ -117,7 +117,8 @@ done
   sort -k6n "$cache_log" | awk '{ read[NR] = $6; taken += /others/ } END {
     printf "Last cache: taken by others %d of %d times; a read within 4 MB %d ns in the median\n",
       taken, NR, read[int((NR + 1) / 2)] }'
-  echo "$rounds rounds, operations in $processes processes each; medians; $(git log -1 --format='%h of %cs' 2>/dev/null || true)"
+  commit=$(git log -1 --format='%h of %cs' 2>/dev/null || true)
+  echo "$rounds rounds, operations in $processes processes each; medians; $commit"
 } >"$results/machine.txt"
 echo
 cat "$results/machine.txt"

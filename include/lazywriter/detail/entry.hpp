@@ -260,10 +260,11 @@ struct Entry : EntryContent<Item> {
 template <class Key, class Item>
 struct Touched<std::pair<const KeyRef<Key>, Entry<Item>>> {
   /// An item is made before the node that it moves into, so the allocator usually put the
-  /// characters of its key there: 24 of them in the smallest block, then what it notes of the next
-  /// block, and the link of the map.
+  /// characters of a key inside it there: 24 of them in the smallest block, then what it notes of
+  /// the next block, and the link of the map.
   static constexpr std::size_t before =
-      std::is_same_v<Key, std::string> ? 24 + 2 * sizeof(void*) : 0;
+      EntryContent<Item>::key_in_item && std::is_same_v<Key, std::string> ? 24 + 2 * sizeof(void*)
+                                                                          : 0;
   static constexpr std::size_t by_flush =
       sizeof(EntryNode<Item>) - sizeof(Entry<Item>::eviction_links);
   static constexpr std::size_t by_write = by_flush - sizeof(Entry<Item>::next_dirty);
