@@ -1,7 +1,7 @@
 // PostgreSQL as the store of a cache. The only public header that needs libpqxx (6.4, 7.x or 8.x).
 //
 // How a batch travels: the members of all its items become one array parameter per column, and one
-// INSERT ... SELECT FROM unnest(...) ON CONFLICT DO UPDATE ... RETURNING writes them and brings
+// INSERT ... SELECT unnest(...), ... ON CONFLICT DO UPDATE ... RETURNING writes them and brings
 // back what the server made. Every key that was sent must come back; whatever a trigger, a rule or
 // a policy did to a row, it is never taken for saved when it was not.
 //

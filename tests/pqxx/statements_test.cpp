@@ -42,8 +42,8 @@ TEST(Statements, OfATableWithEveryKindOfColumn) {
       R"(SELECT "login","balance","id","changed" FROM "bank"."accounts" WHERE "login" = $1::text)");
   EXPECT_EQ(
       made.save,
-      R"(INSERT INTO "bank"."accounts" AS target ("login","balance") SELECT c1,c2)"
-      R"( FROM unnest($1::text[],$2::numeric[]) AS batch(c1,c2) ORDER BY batch.c1)"
+      R"(INSERT INTO "bank"."accounts" AS target ("login","balance"))"
+      R"( SELECT unnest($1::text[]),unnest($2::numeric[]) ORDER BY 1)"
       R"( ON CONFLICT ("login") DO UPDATE SET "balance" = excluded."balance","changed" = DEFAULT)"
       R"( RETURNING target."login",target."id",target."changed")");
   EXPECT_EQ(made.erase,
@@ -62,8 +62,8 @@ TEST(Statements, OfACompositeKeyAlone) {
       pg::table<Member>("m", pg::key(&Account::branch, "b"), pg::key(&Account::login, "l")));
   EXPECT_EQ(made.find, R"(SELECT "b","l" FROM "m" WHERE "b" = $1::text AND "l" = $2::text)");
   EXPECT_EQ(made.save,
-            R"(INSERT INTO "m" AS target ("b","l") SELECT c1,c2 FROM unnest($1::text[],$2::text[]))"
-            R"( AS batch(c1,c2) ORDER BY batch.c1,batch.c2 ON CONFLICT ("b","l") DO UPDATE SET)"
+            R"(INSERT INTO "m" AS target ("b","l") SELECT unnest($1::text[]),unnest($2::text[]))"
+            R"( ORDER BY 1,2 ON CONFLICT ("b","l") DO UPDATE SET)"
             R"( "b" = excluded."b","l" = excluded."l" RETURNING target."b",target."l")");
 }
 

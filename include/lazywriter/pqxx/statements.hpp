@@ -190,18 +190,16 @@ inline std::string find_statement(const TableText& table) {
 }
 
 inline std::string save_statement(const TableText& table) {
-  std::vector<std::string> sent, arrays, batch, keys, order, updates, returned;
+  std::vector<std::string> sent, values, keys, order, updates, returned;
   for (const ColumnText& column : table.columns) {
     const bool is_key = column.role == ColumnRole::key;
     if (is_key || column.role == ColumnRole::value) {
       sent.push_back(column.quoted);
-      const std::string number = std::to_string(sent.size());
-      arrays.push_back("$" + number + "::" + column.cast + "[]");
-      batch.push_back("c" + number);
+      values.push_back("unnest($" + std::to_string(sent.size()) + "::" + column.cast + "[])");
     }
     if (is_key) {
       keys.push_back(column.quoted);
-      order.push_back("batch." + batch.back());
+      order.push_back(std::to_string(sent.size()));
     }
     if (column.role == ColumnRole::value) {
       updates.push_back(column.quoted + " = excluded." + column.quoted);
@@ -215,10 +213,11 @@ inline std::string save_statement(const TableText& table) {
     for (const std::string& name : keys)
       updates.push_back(name + " = excluded." + name);
   }
-  // In the order of the key, so that two writers lock rows in the same order.
+  // The arrays in the list of columns, where they go in step: in a FROM the server would keep all
+  // rows before it uses the first. In the order of the key (by the numbers of its columns), so that
+  // two writers lock rows in the same order.
   return "INSERT INTO " + table.quoted + " AS target (" + join(sent, ",") + ") SELECT " +
-         join(batch, ",") + " FROM unnest(" + join(arrays, ",") + ") AS batch(" + join(batch, ",") +
-         ") ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") +
+         join(values, ",") + " ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") +
          ") DO UPDATE SET " + join(updates, ",") + " RETURNING " + join(returned, ",");
 }
 
