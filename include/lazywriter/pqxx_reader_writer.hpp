@@ -1,4 +1,4 @@
-// PostgreSQL as the store of a cache. The only public header that needs libpqxx (6.4, 7.x or 8.x).
+// PostgreSQL as the store of a cache. The only public header that needs libpqxx (6.4 or 7.5 to 8).
 //
 // How a batch travels: the members of all its items become one array parameter per column, and one
 // INSERT ... SELECT unnest(...), ... ON CONFLICT DO UPDATE ... RETURNING writes them and brings
@@ -62,8 +62,10 @@ class PqxxReaderWriter {
   /// Effect: with options.verify_schema connects, and compares the table with the mapping; without
   /// it the server is not touched. `connection_string` is libpq's, in either form; TLS and all
   /// other parameters are passed on. Throws: std::invalid_argument for options, names or a
-  /// connection string that cannot be used; pg::ConnectionLost; pg::SchemaError with every fault of
-  /// the table. No message holds the password. Blocks: for connecting and some round trips.
+  /// connection string that cannot be used; std::system_error when the watchdog's thread cannot
+  /// start; pg::ConnectionLost; pg::SchemaError with every fault of the table; what options.warn
+  /// throws, which hears what is legal but suspicious. No message holds the password. Blocks: for
+  /// connecting and some round trips.
   explicit PqxxReaderWriter(const pg::Table<Item, Columns...>& table,
                             std::string_view connection_string, PqxxOptions options = {})
       : state_(std::make_unique<State>(table, connection_string, std::move(options))) {
@@ -77,8 +79,8 @@ class PqxxReaderWriter {
 
   /// Returns: the stored item with this key; nullopt when there is none, and for a key that cannot
   /// be stored (a NUL byte, invalid UTF-8). Throws: pg::ConnectionLost, pg::UnreadableValue, what
-  /// libpqxx throws. Blocks: for one round trip (three without options.prepared); uses a connection
-  /// of its own.
+  /// libpqxx throws. Blocks: for one round trip (three without options.prepared), more when it has
+  /// to connect first; uses a connection of its own.
   std::optional<Item> find(const key_type& key) const {
     pg::detail::Parameters parameters;
     try {
@@ -213,11 +215,26 @@ class PqxxReaderWriter {
       if (pg::detail::row_count(rows) > 0) found = state_->mapping.read_item(rows, 0);
     } catch (const std::exception& error) {
       if (pooled && session.usable()) session.exec("ROLLBACK");
-      if (!pg::detail::value_cannot_exist(error)) throw;
+      if (!pg::detail::value_cannot_exist(error) || key_can_exist(session, parameters)) throw;
       return std::nullopt;
     }
     if (pooled) session.exec("COMMIT");
     return found;
+  }
+
+  /// After a lookup that failed: whether the key is not to blame. Then it was the row that could
+  /// not be read, or a policy of the table failed, and nobody knows whether there is one.
+  bool key_can_exist(pg::detail::Session& session, const pg::detail::Parameters& parameters) const {
+    session.begin("READ ONLY", "SELECT 1");
+    bool exists = true;
+    try {
+      session.exec(state_->environment.statements.read_key, pg::detail::Parameters(parameters));
+    } catch (const std::exception& error) {
+      if (!pg::detail::value_cannot_exist(error)) throw;
+      exists = false;
+    }
+    session.exec("ROLLBACK");
+    return exists;
   }
 
   template <class Arrays>
@@ -271,8 +288,7 @@ class PqxxReaderWriter {
       if (match == last) {
         throw pg::RejectedValue(
             "lazywriter: a row came back under a key that was not sent: a trigger changes it, or "
-            "its text "
-            "form is not the one that PostgreSQL gives it");
+            "its text form is not the one that PostgreSQL gives it");
       }
       state_->mapping.read_returned_members(rows, row, *match->second);
       match->second = nullptr;  // one row for each item
@@ -282,8 +298,7 @@ class PqxxReaderWriter {
       throw pg::RejectedValue(
           "lazywriter: " + std::to_string(items.size() - matched) + " of " +
           std::to_string(items.size()) +
-          " rows did not come back from the server: a trigger or a rule suppresses "
-          "them");
+          " rows did not come back from the server: a trigger or a rule suppresses them");
     }
   }
 

@@ -22,11 +22,16 @@ TEST(ConnectionString, BothFormsArePassedOn) {
   EXPECT_TRUE(contains(uri.text(), "sslmode='require'"));
   EXPECT_TRUE(contains(uri.text(), "sslrootcert='/ca.pem'"));
   EXPECT_TRUE(contains(uri.text(), "connect_timeout='2'"));
+  EXPECT_TRUE(contains(uri.text(), "keepalives_idle='60'"));
   EXPECT_TRUE(contains(uri.text(), "client_encoding='UTF8'"));
-  const ConnectionTarget words{"host=h password='it\\'s' connect_timeout=9 client_encoding=LATIN1",
-                               1s};
+  const ConnectionTarget words{
+      "host=h password='it\\'s' connect_timeout=9 client_encoding=LATIN1"
+      " keepalives_idle=5",
+      1s};
   EXPECT_TRUE(contains(words.text(), "password='it\\'s'")) << words.text();
   EXPECT_TRUE(contains(words.text(), "connect_timeout='9'"));
+  EXPECT_TRUE(contains(words.text(), "keepalives_idle='5'"));
+  EXPECT_FALSE(contains(words.text(), "keepalives_idle='60'"));
   EXPECT_FALSE(contains(words.text(), "LATIN1"));
 }
 

@@ -286,6 +286,45 @@ TEST_F(Errors, ASessionWhoseStateIsDiscardedIsGivenUp) {
   EXPECT_FALSE(session.usable());
 }
 
+TEST_F(Errors, PreparedStatementsAreNamedByTheirText) {
+  const auto prepared_by = [this](const auto& table) {
+    pg::detail::Environment environment{url(), options(), pg::detail::describe(table)};
+    pg::detail::Session session{environment, true};
+    session.exec(pg::detail::StatementName::find, {"a"});
+    const pqxx::result rows = session.exec("SELECT name FROM pg_prepared_statements");
+    return std::string(pg::detail::field_text(rows, 0, 0).value_or(""));
+  };
+  exec("CREATE TABLE others (LIKE notes)");
+  EXPECT_EQ(prepared_by(notes), prepared_by(notes));
+  EXPECT_NE(prepared_by(notes),
+            prepared_by(pg::table<Note>("others", pg::key(&Note::name, "name"))));
+}
+
+TEST_F(Errors, ALookupThatFailsHasNotFoundNothing) {
+  const std::string role = schema() + "_tenant";
+  exec("INSERT INTO notes VALUES ('a', ''); CREATE ROLE " + role +
+       " LOGIN; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+       "; GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO " + role +
+       "; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
+       " CREATE POLICY tenants ON notes USING (current_setting('app.tenant')::int = 1);"
+       " ALTER ROLE " +
+       role + " SET app.tenant = ''");
+  for (const bool prepared : {true, false}) {
+    lazywriter::PqxxOptions chosen = options();
+    chosen.prepared = prepared;
+    Store store{notes, url("&user=" + role), chosen};
+    // The state of a key that cannot be read; but it was the policy's number that could not.
+    try {
+      store.find("a");
+      ADD_FAILURE();
+    } catch (const std::exception& error) {
+      EXPECT_EQ(pg::detail::sqlstate_of(error), "22P02");
+    }
+    EXPECT_FALSE(store.find(std::string("\xff", 1)).has_value());  // which cannot be a key
+  }
+  exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
+}
+
 TEST_F(Errors, MissingTableAndRightsAreTransient) {
   lazywriter::PqxxOptions chosen = options();
   chosen.verify_schema = false;

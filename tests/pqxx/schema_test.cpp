@@ -153,6 +153,49 @@ TEST_F(Schema, NoUsableUniqueIndex) {
   EXPECT_EQ(faults_now(key, number), "");
 }
 
+TEST_F(Schema, ADeferrableIndexOnTheKeyIsRefusedBesideAnotherOne) {
+  EXPECT_THAT(faults("name text PRIMARY KEY, number bigint,"
+                     " CONSTRAINT later UNIQUE (name) DEFERRABLE",
+                     key, number),
+              HasSubstr("the unique index later on the key is deferrable"));
+  exec("ALTER TABLE rows DROP CONSTRAINT later");
+  EXPECT_EQ(faults_now(key, number), "");
+}
+
+TEST_F(Schema, RulesThatTheServerDoesNotTake) {
+  for (const char* const event : {"INSERT", "UPDATE"}) {
+    exec("DROP TABLE IF EXISTS rows; CREATE TABLE rows (name text PRIMARY KEY)");
+    exec("CREATE RULE r AS ON " + std::string(event) + " TO rows DO INSTEAD NOTHING");
+    EXPECT_THAT(faults_now(key), HasSubstr("it has a rule for INSERT or UPDATE")) << event;
+  }
+  exec(
+      "DROP TABLE rows; CREATE TABLE rows (name text PRIMARY KEY);"
+      " CREATE RULE r AS ON DELETE TO rows DO INSTEAD NOTHING");
+  EXPECT_EQ(faults_now(key), "");
+  ASSERT_EQ(log.lines().size(), 1U);
+  EXPECT_THAT(log.lines()[0], HasSubstr("has a rule for DELETE"));
+}
+
+TEST_F(Schema, ADomainMayBeNamedAsItself) {
+  exec("CREATE DOMAIN label AS text CHECK (length(VALUE) < 5)");
+  const auto named = pg::key(&Row::name, "name", "label");
+  EXPECT_EQ(faults("name label PRIMARY KEY", named), "");
+  EXPECT_EQ(faults_now(key), "");
+  lazywriter::PqxxReaderWriter store{pg::table<Row>("rows", named), url(), options()};
+  Row row;
+  row.name = "fits";
+  pgtest::save_one(store, row);
+  EXPECT_TRUE(store.find("fits").has_value());
+  EXPECT_FALSE(store.find("does not fit").has_value());
+}
+
+TEST_F(Schema, ArraysOfATypeThatAreWrittenAnotherWayAreRemarkedOn) {
+  EXPECT_EQ(
+      faults("name text PRIMARY KEY, area box", key, pg::column(&Row::changed, "area", "box")), "");
+  ASSERT_EQ(log.lines().size(), 1U);
+  EXPECT_THAT(log.lines()[0], HasSubstr("column \"area\" of table \"rows\": the server writes"));
+}
+
 TEST_F(Schema, KeysThatAreNotComparedByteByByte) {
   EXPECT_THAT(faults("name char(5) PRIMARY KEY", pg::key(&Row::name, "name", "char(5)")),
               HasSubstr("\"name\" is char(n)"));
@@ -223,6 +266,22 @@ TEST_F(Schema, ReturnedColumnsThatNothingFills) {
             "");
 }
 
+TEST_F(Schema, ATriggerFillsAColumnIfItRunsForEveryNewRow) {
+  const auto stamp = pg::refreshed(&Row::stamp, "stamp");
+  EXPECT_NE(faults("name text PRIMARY KEY, stamp text NOT NULL", key, stamp), "");
+  exec("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$");
+  for (const char* const trigger :
+       {"BEFORE UPDATE ON rows FOR EACH ROW", "BEFORE INSERT ON rows FOR EACH STATEMENT"}) {
+    exec("CREATE OR REPLACE TRIGGER f " + std::string(trigger) + " EXECUTE FUNCTION f()");
+    EXPECT_NE(faults_now(key, stamp), "") << trigger;
+    exec("DROP TRIGGER f ON rows");
+  }
+  exec("CREATE TRIGGER f BEFORE INSERT OR UPDATE ON rows FOR EACH ROW EXECUTE FUNCTION f()");
+  EXPECT_EQ(faults_now(key, stamp), "");
+  exec("ALTER TABLE rows DISABLE TRIGGER f");
+  EXPECT_NE(faults_now(key, stamp), "");
+}
+
 TEST_F(Schema, MissingRights) {
   const std::string role = schema() + "_role";
   exec("CREATE TABLE rows (name text PRIMARY KEY, number bigint, id bigserial); CREATE ROLE " +
@@ -266,6 +325,17 @@ TEST_F(Schema, MissingRights) {
   store.erase("a", transaction);
   store.commit_tx(transaction);
   EXPECT_EQ(value("SELECT count(*) FROM rows"), "0");
+  exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
+}
+
+TEST_F(Schema, ASequenceThatIsNeverAskedNeedsNoRight) {
+  const std::string role = schema() + "_role";
+  exec("CREATE TABLE rows (name text PRIMARY KEY, id bigserial); CREATE ROLE " + role +
+       " LOGIN; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+       "; GRANT SELECT, INSERT, UPDATE, DELETE ON rows TO " + role);
+  const std::string as_role = url("&user=" + role);
+  EXPECT_EQ(faults_of(as_role, key, pg::column(&Row::id, "id")), "");
+  EXPECT_THAT(faults_of(as_role, key, pg::generated(&Row::id, "id")), HasSubstr("SEQUENCE"));
   exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 

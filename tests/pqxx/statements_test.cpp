@@ -40,31 +40,36 @@ TEST(Statements, OfATableWithEveryKindOfColumn) {
   EXPECT_EQ(
       made.find,
       R"(SELECT "login","balance","id","changed" FROM "bank"."accounts" WHERE "login" = $1::text)");
+  EXPECT_EQ(made.read_key, "SELECT $1::text");
   EXPECT_EQ(
       made.save,
       R"(INSERT INTO "bank"."accounts" AS target ("login","balance"))"
-      R"( SELECT unnest($1::text[]),unnest($2::numeric[]) ORDER BY 1)"
+      R"( SELECT pg_catalog.unnest($1::text[]),pg_catalog.unnest($2::numeric[]) ORDER BY 1)"
       R"( ON CONFLICT ("login") DO UPDATE SET "balance" = excluded."balance","changed" = DEFAULT)"
       R"( RETURNING target."login",target."id",target."changed")");
-  EXPECT_EQ(made.erase,
-            R"(WITH lazywriter_present AS (SELECT count(*) AS rows FROM unnest($1::text[]))"
-            R"( AS batch(c1) JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1),)"
-            R"( doomed AS (SELECT locked."login" AS c1 FROM unnest($1::text[]) AS batch(c1))"
-            R"( JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1 ORDER BY batch.c1)"
-            R"( FOR UPDATE OF locked), gone AS (DELETE FROM "bank"."accounts" AS target)"
-            R"( USING doomed WHERE target."login" = doomed.c1 RETURNING 1))"
-            R"( SELECT lazywriter_present.rows - (SELECT count(*) FROM gone))"
-            R"( FROM lazywriter_present)");
+  EXPECT_EQ(
+      made.erase,
+      R"(WITH lazywriter_present AS (SELECT count(*) AS rows FROM ROWS FROM (pg_catalog.unnest($1::text[])))"
+      R"( AS batch(c1) JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1),)"
+      R"( doomed AS (SELECT locked."login" AS c1 FROM ROWS FROM (pg_catalog.unnest($1::text[])) AS batch(c1))"
+      R"( JOIN "bank"."accounts" AS locked ON locked."login" = batch.c1 ORDER BY batch.c1)"
+      R"( FOR UPDATE OF locked), gone AS (DELETE FROM "bank"."accounts" AS target)"
+      R"( USING doomed WHERE target."login" = doomed.c1 RETURNING 1))"
+      R"( SELECT lazywriter_present.rows - (SELECT count(*) FROM gone))"
+      R"( FROM lazywriter_present)");
 }
 
 TEST(Statements, OfACompositeKeyAlone) {
   const auto made = statements_of(
       pg::table<Member>("m", pg::key(&Account::branch, "b"), pg::key(&Account::login, "l")));
   EXPECT_EQ(made.find, R"(SELECT "b","l" FROM "m" WHERE "b" = $1::text AND "l" = $2::text)");
-  EXPECT_EQ(made.save,
-            R"(INSERT INTO "m" AS target ("b","l") SELECT unnest($1::text[]),unnest($2::text[]))"
-            R"( ORDER BY 1,2 ON CONFLICT ("b","l") DO UPDATE SET)"
-            R"( "b" = excluded."b","l" = excluded."l" RETURNING target."b",target."l")");
+  EXPECT_EQ(made.save, R"(INSERT INTO "m" AS target ("b","l"))"
+                       R"( SELECT pg_catalog.unnest($1::text[]),pg_catalog.unnest($2::text[]))"
+                       R"( ORDER BY 1,2 ON CONFLICT ("b","l") DO UPDATE SET)"
+                       R"( "b" = excluded."b","l" = excluded."l" RETURNING target."b",target."l")");
+  EXPECT_NE(made.erase.find("FROM ROWS FROM (pg_catalog.unnest($1::text[]),pg_catalog.unnest("
+                            "$2::text[])) AS batch(c1,c2) JOIN"),
+            std::string::npos);
 }
 
 TEST(Names, AreQuotedPartByPart) {
@@ -83,7 +88,11 @@ TEST(Types, LoseTheirModifierForTheCast) {
   EXPECT_EQ(pg::detail::cast_type("varchar(3)"), "varchar");
   EXPECT_EQ(pg::detail::cast_type("timestamp(3) with time zone"), "timestamp with time zone");
   EXPECT_EQ(pg::detail::cast_type("char(4)"), "bpchar");
-  EXPECT_EQ(pg::detail::cast_type("CHARACTER"), "bpchar");
+  for (const char* const name :
+       {"CHARACTER", "nchar(10)", "National  Character (3)", "national char", " char(10)"}) {
+    EXPECT_EQ(pg::detail::cast_type(name), "bpchar") << name;
+  }
+  EXPECT_EQ(pg::detail::cast_type("national character varying(5)"), "national character varying");
   EXPECT_EQ(pg::detail::cast_type("bit(3)"), "varbit");
   EXPECT_EQ(pg::detail::cast_type("\"My (Type)\""), "\"My (Type)\"");
 }

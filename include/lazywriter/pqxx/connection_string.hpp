@@ -2,6 +2,7 @@
 #pragma once
 
 #include <libpq-fe.h>
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -32,7 +33,7 @@ class ConnectionTarget {
           "neither "
           "postgresql://user:password@host:port/database?parameter=value nor keyword=value ...");
     }
-    bool has_timeout = false;
+    std::vector<std::string_view> given;
     for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
       if (option->val == nullptr) continue;
       const std::string_view keyword = option->keyword;
@@ -42,13 +43,19 @@ class ConnectionTarget {
       if (keyword == "host") check_host(value);
       if (keyword == "dbname") check_database(value);
       if (keyword == "password" || keyword == "sslpassword") secrets_.emplace_back(value);
-      if (keyword == "connect_timeout") has_timeout = true;
+      given.push_back(keyword);
       add(keyword, value);
     }
-    if (!has_timeout) {
-      // Rounded up to whole seconds.
-      add("connect_timeout", std::to_string((connect_timeout.count() + 999) / 1000));
-    }
+    const auto add_default = [&](std::string_view keyword, std::string_view value) {
+      if (std::find(given.begin(), given.end(), keyword) == given.end()) add(keyword, value);
+    };
+    // Rounded up to whole seconds.
+    add_default("connect_timeout", std::to_string((connect_timeout.count() + 999) / 1000));
+    // Seconds. What is idle between two flushes must not be forgotten by a firewall in between,
+    // whose silence would cost the next call the watchdog's whole time.
+    add_default("keepalives_idle", "60");
+    add_default("keepalives_interval", "10");
+    add_default("keepalives_count", "3");
     add("fallback_application_name", "lazywriter");
     add("client_encoding", "UTF8");
   }
@@ -73,8 +80,7 @@ class ConnectionTarget {
   [[noreturn]] static void refuse(std::string_view why) {
     throw std::invalid_argument(
         "lazywriter: the connection string cannot be used (its text is not repeated here because "
-        "it may "
-        "hold a password): " +
+        "it may hold a password): " +
         std::string(why));
   }
 

@@ -76,18 +76,12 @@ inline bool connection_survives(const std::exception& error) {
                       [&state](std::string_view prefix) { return state.starts_with(prefix); });
 }
 
-/// Whether the server refused to read a value as the type of its parameter: for a lookup by that
-/// value there can be no row.
+/// Whether a value could not be read as a type, or does not fit it: if it is the key of a lookup,
+/// there can be no row.
 inline bool value_cannot_exist(const std::exception& error) {
-  constexpr std::array<std::string_view, 6> states{
-      "22021",           // not in the repertoire of the encoding
-      "22P05",           // untranslatable to the database's encoding
-      "22P02",           // not a text form of the type
-      "22003",           // number out of range
-      "22007", "22008",  // not a time, time out of range
-  };
   const std::string state = sqlstate_of(error);
-  return std::find(states.begin(), states.end(), state) != states.end();
+  // Data exceptions, such as 22P02: not a text form of the type; and a check of a domain.
+  return state.starts_with("22") || state == "23514";
 }
 
 }  // namespace lazywriter::pg::detail

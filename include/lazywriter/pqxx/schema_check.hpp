@@ -94,9 +94,12 @@ class SchemaCheck {
     const pqxx::result rows = session_.exec(
         "SELECT c.oid, c.relkind, c.relpersistence, n.nspname,"
         " has_schema_privilege(n.oid, 'USAGE'),"
+        // BEFORE INSERT ... FOR EACH ROW
         " EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal"
-        " AND t.tgtype & 2 = 2) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE " +
+        "  AND t.tgtype & 7 = 7 AND t.tgenabled IN ('O', 'A')),"
+        " EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3')),"
+        " EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '4')"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " +
             where,
         std::move(parameters));
     if (row_count(rows) == 0) {
@@ -119,6 +122,15 @@ class SchemaCheck {
             quote_identifier(text_of(field_text(rows, 0, 3))) + to_user());
     }
     has_before_trigger_ = is_true(field_text(rows, 0, 5));
+    if (is_true(field_text(rows, 0, 6))) {
+      fault(
+          "it has a rule for INSERT or UPDATE, with which the server takes no ON CONFLICT; use a "
+          "trigger instead");
+    }
+    if (is_true(field_text(rows, 0, 7))) {
+      remarks_.push_back("table " + table_.quoted +
+                         " has a rule for DELETE, with which the server may refuse to erase");
+    }
     return true;
   }
 
@@ -146,7 +158,7 @@ class SchemaCheck {
         "  b.has_default OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
         "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\"?\\(', "
         "false),"
-        "  coalesce(c.collisdeterministic, true), t.oid"
+        "  coalesce(c.collisdeterministic, true), t.oid, a.atttypid"
         " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"
         " JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = b.attnum"
         " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
@@ -162,22 +174,32 @@ class SchemaCheck {
       column.computed = is_true(field_text(rows, row, 6));
       column.draws_number = is_true(field_text(rows, row, 7));
       column.bytewise = is_true(field_text(rows, row, 8));
-      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)), column);
+      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)),
+                   text_of(field_text(rows, row, 10)), column);
       columns_.emplace(text_of(field_text(rows, row, 0)), std::move(column));
     }
   }
 
-  void compare_type(const std::string& name, const std::string& type_oid, CatalogColumn& column) {
+  /// `base_type`: that of `own_type`, if this is a domain; else the same.
+  void compare_type(const std::string& name, const std::string& base_type,
+                    const std::string& own_type, CatalogColumn& column) {
     for (const ColumnText& mapping : table_.columns) {
       if (mapping.name != name) continue;
       column.mapped = true;
       const pqxx::result rows = session_.exec(
-          "SELECT t.oid = $2::oid, t.typname FROM pg_type t WHERE t.oid = to_regtype($1)",
-          Parameters{mapping.cast, type_oid});
+          "SELECT t.oid IN ($2::oid, $3::oid), t.typname, t.typdelim FROM pg_type t"
+          " WHERE t.oid = to_regtype($1)",
+          Parameters{mapping.cast, base_type, own_type});
       column.known_type = row_count(rows) == 1;
       if (!column.known_type) continue;
       column.same_type = is_true(field_text(rows, 0, 0));
       column.declared = text_of(field_text(rows, 0, 1));
+      if (is_sent(name) && field_text(rows, 0, 2) != ",") {
+        remarks_.push_back("column " + mapping.quoted + " of table " + table_.quoted +
+                           ": the server writes arrays of " + mapping.sql_type +
+                           " in a way of their own, so each row is saved alone, which is slow; map "
+                           "it as text");
+      }
     }
   }
 
@@ -267,8 +289,7 @@ class SchemaCheck {
           (column.type_name == "int2" || column.type_name == "int4")) {
         fault(named + " is an " + column.type_text +
               " fed by a sequence: every save takes a number, also of a row that exists, so it "
-              "would run "
-              "out; make it bigint");
+              "would run out; make it bigint");
       }
     }
   }
@@ -297,16 +318,26 @@ class SchemaCheck {
         "  AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) = $2::text[]",
         Parameters{oid_, names.take()});
     std::string almost;
+    std::string deferrable;
+    bool usable = false;
     for (std::size_t row = 0; row < row_count(rows); ++row) {
       const bool immediate = is_true(field_text(rows, row, 1));
       const bool whole = is_true(field_text(rows, row, 2));
       const bool valid = is_true(field_text(rows, row, 3));
-      if (immediate && whole && valid) return;
+      usable |= immediate && whole && valid;
+      if (!immediate && whole && valid) deferrable = text_of(field_text(rows, row, 0));
       almost = " (" + text_of(field_text(rows, row, 0)) + " is " +
                (!immediate ? "deferrable"
                 : !whole   ? "partial"
                            : "not valid") +
                ")";
+    }
+    if (usable) {
+      if (deferrable.empty()) return;
+      fault("the unique index " + deferrable +
+            " on the key is deferrable, which the server refuses although there is another one; "
+            "drop it, or make it NOT DEFERRABLE");
+      return;
     }
     std::string columns;
     for (const ColumnText& mapping : table_.columns) {
@@ -381,7 +412,7 @@ class SchemaCheck {
     for (std::size_t row = 0; row < row_count(rows); ++row) {
       const std::string column = text_of(field_text(rows, row, 0));
       const std::string sequence = text_of(field_text(rows, row, 1));
-      if (!is_true(field_text(rows, row, 4))) {
+      if (!is_sent(column) && !is_true(field_text(rows, row, 4))) {
         fault("the right to use the sequence " + sequence +
               " is missing; GRANT USAGE ON SEQUENCE " + sequence + to_user());
       }

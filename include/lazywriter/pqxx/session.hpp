@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -79,7 +80,10 @@ class Session {
     const std::string& sql = text_of(name);
     if (!environment_.options.prepared) return exec(sql, std::move(parameters));
     const auto index = static_cast<std::size_t>(name);
-    const std::string server_name = "lazywriter_" + std::to_string(index);
+    // Named by its text: behind a pooler that should not be trusted with prepared statements, what
+    // another adapter prepared must not be taken for it.
+    const std::string server_name =
+        "lazywriter_" + std::to_string(std::hash<std::string_view>{}(sql));
     return call([&](pqxx::nontransaction& on) {
       if (!prepared_.test(index)) {
         connection_->prepare(server_name, sql);

@@ -111,10 +111,14 @@ inline std::string cast_type(std::string_view type) {
     bare.pop_back();
   std::string lower;
   for (const char c : bare) {
+    if (c == ' ' && (lower.empty() || lower.back() == ' ')) continue;
     lower.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
   }
   // Without a modifier these mean a length of 1.
-  if (lower == "char" || lower == "character") return "bpchar";
+  for (const char* const name :
+       {"char", "character", "nchar", "national char", "national character"}) {
+    if (lower == name) return "bpchar";
+  }
   if (lower == "bit") return "varbit";
   return bare;
 }
@@ -159,11 +163,13 @@ TableText describe(const Table<Item, Columns...>& table) {
 
 /// The statements of a mapping.
 /// - find: one parameter per key column; returns every mapped column in order.
+/// - read_key: the same parameters; reads them, and nothing else.
 /// - save: one array parameter per sent column, in order; returns the key, generated and refreshed
 ///   columns in order, one row for each row that was written.
 /// - erase: one array parameter per key column; returns how many rows with such keys stayed.
 struct Statements {
   std::string find;
+  std::string read_key;
   std::string save;
   std::string erase;
 };
@@ -189,13 +195,23 @@ inline std::string find_statement(const TableText& table) {
          join(conditions, " AND ");
 }
 
+inline std::string read_key_statement(const TableText& table) {
+  std::vector<std::string> values;
+  for (const ColumnText& column : table.columns) {
+    if (column.role != ColumnRole::key) continue;
+    values.push_back("$" + std::to_string(values.size() + 1) + "::" + column.cast);
+  }
+  return "SELECT " + join(values, ",");
+}
+
 inline std::string save_statement(const TableText& table) {
   std::vector<std::string> sent, values, keys, order, updates, returned;
   for (const ColumnText& column : table.columns) {
     const bool is_key = column.role == ColumnRole::key;
     if (is_key || column.role == ColumnRole::value) {
       sent.push_back(column.quoted);
-      values.push_back("unnest($" + std::to_string(sent.size()) + "::" + column.cast + "[])");
+      values.push_back("pg_catalog.unnest($" + std::to_string(sent.size()) + "::" + column.cast +
+                       "[])");
     }
     if (is_key) {
       keys.push_back(column.quoted);
@@ -226,15 +242,16 @@ inline std::string erase_statement(const TableText& table) {
   for (const ColumnText& column : table.columns) {
     if (column.role != ColumnRole::key) continue;
     const std::string number = std::to_string(arrays.size() + 1);
-    arrays.push_back("$" + number + "::" + column.cast + "[]");
+    arrays.push_back("pg_catalog.unnest($" + number + "::" + column.cast + "[])");
     batch.push_back("c" + number);
     order.push_back("batch.c" + number);
     locked.push_back("locked." + column.quoted + " AS c" + number);
     same_batch.push_back("locked." + column.quoted + " = batch.c" + number);
     same_row.push_back("target." + column.quoted + " = doomed.c" + number);
   }
-  const std::string rows = " FROM unnest(" + join(arrays, ",") + ") AS batch(" + join(batch, ",") +
-                           ") JOIN " + table.quoted + " AS locked ON " + join(same_batch, " AND ");
+  const std::string rows = " FROM ROWS FROM (" + join(arrays, ",") + ") AS batch(" +
+                           join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
+                           join(same_batch, " AND ");
   // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in
   // order. What a policy hides from locking, or a trigger from deletion, was there all the same.
   // The first name must not be the table's, which is read behind it.
@@ -247,7 +264,8 @@ inline std::string erase_statement(const TableText& table) {
 }
 
 inline Statements make_statements(const TableText& table) {
-  return {find_statement(table), save_statement(table), erase_statement(table)};
+  return {find_statement(table), read_key_statement(table), save_statement(table),
+          erase_statement(table)};
 }
 
 }  // namespace lazywriter::pg::detail

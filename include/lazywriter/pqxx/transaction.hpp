@@ -137,7 +137,7 @@ class Writer {
   friend class ::lazywriter::pg::PqxxTransaction;
 
   static std::string question(const std::string& id) {
-    return "SELECT pg_xact_status('" + id + "')";
+    return "SELECT pg_xact_status('" + id + "'::xid8)";
   }
 
   static std::optional<std::string> answer(const pqxx::result& rows) {

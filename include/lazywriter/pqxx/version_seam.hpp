@@ -1,5 +1,5 @@
-// The one place that knows more than one libpqxx: 6.4, 7.x and 8.x. Everything else uses what they
-// share: connection, nontransaction, prepare, and results read as text.
+// The one place that knows more than one libpqxx: 6.4, 7.5 to 7.x and 8.x. Everything else uses
+// what they share: connection, nontransaction, prepare, and results read as text.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,8 @@
 
 #if PQXX_VERSION_MAJOR < 6 || (PQXX_VERSION_MAJOR == 6 && PQXX_VERSION_MINOR < 4)
 #error "lazywriter needs libpqxx 6.4 or newer; this one is older"
+#elif PQXX_VERSION_MAJOR == 7 && PQXX_VERSION_MINOR < 5
+#error "lazywriter needs libpqxx 6.4, or 7.5 or newer: 7.0 to 7.4 have no pqxx::params"
 #elif PQXX_VERSION_MAJOR > 8
 #error "lazywriter knows libpqxx 6.4, 7.x and 8.x; this one is newer"
 #endif
