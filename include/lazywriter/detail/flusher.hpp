@@ -69,6 +69,10 @@ class Flusher {
     FlushPass pass{
         .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
     passes_.run(pass);
+    // Who waits for a slot of max_dirty must not wait for a long interval after a short failure.
+    if (pass.failed && passes_.retry().not_before() > Clock::now()) {
+      return passes_.retry().not_before();
+    }
     const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
     return std::max(passes_.retry().not_before(), std::min(by_interval, pass.next_due));
   }
