@@ -14,6 +14,8 @@
 
 #include "lazywriter/lazy_writer_cache.hpp"
 #include "lazywriter/memory_reader_writer.hpp"
+#include "lazywriter/no_op_reader_writer.hpp"
+#include "support/eventually.hpp"
 
 namespace lazywriter {
 namespace {
@@ -160,6 +162,33 @@ TEST_F(EdgeCasesTest, AKeyMayMoveWhenTheStoreFillsInWhatItGenerated) {
   EXPECT_TRUE(cache.contains(key_one));
 }
 
+TEST_F(EdgeCasesTest, AKeyThatIsRightAgainMayMoveToo) {
+  MemoryReaderWriter<Shared> store;
+  LazyWriterCache cache(store, by_hand());
+  const auto with_name = [](const std::string& name) {
+    return [name](Shared& item) {
+      item.data = std::make_shared<Shared::Data>(Shared::Data{name, 0});
+      return name != key_one;
+    };
+  };
+  Shared item;
+  with_name(key_one)(item);
+  cache.put(std::move(item));
+  std::optional<Shared> other;  // shares the block that the key lies in when the save is over
+  store.on_call([&](StoreCall call, FaultTime time) {
+    if (call != StoreCall::commit_tx || time != FaultTime::before_effect) return;
+    EXPECT_THROW(cache.update(key_one, with_name(key_two)), KeyChanged);
+    EXPECT_TRUE(cache.update(key_one, with_name(key_one)));
+    other = cache.get(key_one);
+  });
+  EXPECT_EQ(cache.flush().parked, 1U);
+  store.on_call({});
+  other.reset();
+  EXPECT_TRUE(cache.contains(key_one));
+  EXPECT_EQ(cache.retry_parked(), 1U);
+  EXPECT_TRUE(cache.flush().ok());
+}
+
 // Its end uses the cache, which would wait for itself if its lock were held.
 struct Farewell {
   std::string name;
@@ -202,6 +231,21 @@ TEST_F(EdgeCasesTest, WhatAWriteReplacesIsDestroyedWithoutTheLock) {
   EXPECT_THROW(cache.update("e", rename), KeyChanged);
   cache.compute("e", [](std::optional<Farewell>& held) { held.reset(); });
   EXPECT_EQ(ends, 7);
+  used = nullptr;
+}
+
+TEST_F(EdgeCasesTest, WhatAFlushCopiedIsDestroyedWithoutTheLock) {
+  LazyWriterCache<Farewell, NoOpReaderWriter<Farewell>>* used = nullptr;
+  int ends = 0;
+  LazyWriterCache<Farewell, NoOpReaderWriter<Farewell>> cache({}, by_hand());
+  used = &cache;
+  for (int i = 0; i < 3; ++i) {
+    cache.put({"a", std::shared_ptr<void>(nullptr, [&](void*) {
+                 ends += used == nullptr || used->contains("none") ? 0 : 1;
+               })});
+    EXPECT_TRUE(cache.flush().ok());
+  }
+  EXPECT_EQ(ends, 2);
   used = nullptr;
 }
 
@@ -269,8 +313,7 @@ TEST_F(EdgeCasesTest, ConcurrentUpdatesOfAnAbsentKeyShareOneFind) {
       threads.emplace_back([&] { found += cache.update("absent", [](Row&) {}) ? 1 : 0; });
     }
     // Nearly all of them wait for the one find by then.
-    while (cache.stats().misses < callers * round)
-      std::this_thread::yield();
+    EXPECT_TRUE(testing::eventually([&] { return cache.stats().misses == callers * round; }));
     go_on.count_down();
   }
   EXPECT_EQ(found, 0);

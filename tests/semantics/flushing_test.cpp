@@ -359,6 +359,16 @@ struct Sharing {
   void copy_key_data_from(const Sharing&) {}
 };
 
+}  // namespace
+}  // namespace lazywriter::testing
+
+/// Else no copies of it would be kept.
+template <>
+inline constexpr bool lazywriter::assignment_destroys_nothing<lazywriter::testing::Sharing> = true;
+
+namespace lazywriter::testing {
+namespace {
+
 TEST(Flushing, CopiesAreKeptForTheNextFlushUntilThereIsNothingToWrite) {
   LazyWriterCache<Sharing, NoOpReaderWriter<Sharing>> cache{{}, manual({.max_batch = 10'000})};
   const auto held = std::make_shared<int>();

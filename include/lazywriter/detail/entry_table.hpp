@@ -165,6 +165,11 @@ class EntryTable {
     return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
   }
 
+  /// Whether the entry's key lies outside of its item, which has, or had, another one.
+  static bool key_lies_apart(const Node& node) noexcept {
+    return has_displaced_key(node) && node.first.key == &*node.second.trouble->displaced_key;
+  }
+
   // ---- unsaved: slots, and the dirty queue
 
   void grant_slot(Node& node) noexcept {
@@ -253,10 +258,9 @@ class EntryTable {
   }
 
   /// Effect: the flusher is through with the entry in this pass. in flight -> parked if it is
-  /// marked so;
-  /// -> dirty if it holds something unsaved, in front of what was written since the pass began or
-  /// behind all others; else -> clean, the slot is released, and a tombstone leaves the map.
-  /// Returns: the entry, if it left.
+  /// marked so; -> dirty if it holds something unsaved, in front of what was written since the pass
+  /// began or behind all others; else -> clean, the slot is released, and a tombstone leaves the
+  /// map. Returns: the entry, if it left.
   Removed land(Node& node, Place place) noexcept {
     Entry<Item>& entry = node.second;
     set_in_flight(node, false);
@@ -445,8 +449,14 @@ class EntryTable {
     Entry<Item>& entry = node.second;
     if (entry.in_flight == in_flight) return;
     entry.in_flight = in_flight;
-    in_flight_ += in_flight ? 1U : std::size_t{0} - 1U;
-    if (!entry.holds_slot) pinned_ += in_flight ? 1U : std::size_t{0} - 1U;
+    const std::size_t newly_pinned = entry.holds_slot ? 0 : 1;
+    if (in_flight) {
+      ++in_flight_;
+      pinned_ += newly_pinned;
+    } else {
+      --in_flight_;
+      pinned_ -= newly_pinned;
+    }
   }
 
   // What every call needs comes first.

@@ -39,8 +39,9 @@ void grow(Vector& vector, std::size_t count) {
 inline constexpr std::size_t copies_kept = 1'024;
 
 /// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token. The
-/// copies are kept from batch to batch and assigned to: an item whose strings are there already
-/// takes no memory, and what malloc and free cost is more than the rest of a copy.
+/// copies are kept from batch to batch and assigned to, where that destroys nothing: an item whose
+/// strings are there already takes no memory, and what malloc and free cost is more than the rest
+/// of a copy.
 template <class Item, class Gate>
 class FlushBatch {
  public:
@@ -64,8 +65,10 @@ class FlushBatch {
     bool failed_before = false;
   };
 
-  /// Effect: begins an empty batch.
+  /// Effect: begins an empty batch. No lock of a shard may be held.
   void clear() noexcept {
+    // To assign to one of these, under a lock, would destroy what it holds there.
+    if constexpr (!assignment_destroys_nothing<Item>) items_.clear();
     taken_ = 0;
     keys_.clear();
     attempt_ = {};
@@ -221,7 +224,7 @@ class FlushBatch {
         // save brings again.
       }
     }
-    if (!entry.erased && !Table::has_displaced_key(*pin.node)) Table::rekey(*pin.node);
+    if (!entry.erased && !Table::key_lies_apart(*pin.node)) Table::rekey(*pin.node);
     entry.failed = false;
     if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
     pin.since = no_stamp;
