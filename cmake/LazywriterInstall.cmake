@@ -1,5 +1,4 @@
 # cmake --install, find_package(lazywriter), pkg-config and the .deb.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(package_directory "${CMAKE_INSTALL_DATADIR}/cmake/lazywriter")  # no compiled code: any architecture
@@ -11,6 +10,17 @@ else()
   install(TARGETS lazywriter EXPORT lazywriter-targets)
 endif()
 install(EXPORT lazywriter-targets NAMESPACE lazywriter:: DESTINATION "${package_directory}")
+if(TARGET lazywriter_pqxx)
+  # For a project around this one that exports what it links to lazywriter::pqxx. The package itself needs
+  # no libpqxx: its configuration makes the target wherever libpqxx is found.
+  set_target_properties(lazywriter_pqxx PROPERTIES EXPORT_NAME pqxx)
+  if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.23)
+    install(TARGETS lazywriter_pqxx EXPORT lazywriter-pqxx-targets FILE_SET HEADERS)
+  else()
+    install(TARGETS lazywriter_pqxx EXPORT lazywriter-pqxx-targets)
+  endif()
+  install(EXPORT lazywriter-pqxx-targets NAMESPACE lazywriter:: DESTINATION "${package_directory}")
+endif()
 
 configure_package_config_file(cmake/lazywriter-config.cmake.in lazywriter-config.cmake
   INSTALL_DESTINATION "${package_directory}")

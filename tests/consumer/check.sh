@@ -81,11 +81,16 @@ case $way in
     [[ -z $(find build -name CTestTestfile.cmake -o -name '*.o' ! -name 'core.cpp.o') ]]
     if grep -E '^(GTest|benchmark)_DIR' build/CMakeCache.txt; then exit 1; fi
     ;;
-  add_subdirectory_installed)  # for a project that exports targets which link to the library
-    build_and_run -DWAY=add_subdirectory -DLAZYWRITER_SOURCE="$source" -DLAZYWRITER_INSTALL=ON -DINSTALL_LIBRARY=ON
+  add_subdirectory_installed | add_subdirectory_installed_pqxx)
+    # For a project that exports targets which link to the library.
+    program=core target=lazywriter::lazywriter
+    if [[ $way == *_pqxx ]]; then program=pqxx target=lazywriter::pqxx; fi
+    build_and_run -DWAY=add_subdirectory -DLAZYWRITER_SOURCE="$source" -DLAZYWRITER_INSTALL=ON \
+      -DINSTALL_LIBRARY=ON -DPROGRAM=$program
     "$CMAKE_COMMAND" --install build --prefix "$work/prefix"
+    grep -q "$target" prefix/share/wrapper/wrapper.cmake
     rm -rf build
-    build_and_run -DCMAKE_PREFIX_PATH="$work/prefix" -DWAY=find_package
+    build_and_run -DCMAKE_PREFIX_PATH="$work/prefix" -DWAY=find_package -DPROGRAM=$program
     ;;
   add_subdirectory_pqxx | fetch_content_pqxx)
     build_and_run -DWAY="${way%_pqxx}" -DLAZYWRITER_SOURCE="$source" -DPROGRAM=pqxx
