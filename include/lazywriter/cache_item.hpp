@@ -97,6 +97,9 @@ concept HashableKey = requires(const Key& key) {
 template <class Key>
 concept ComparableKey = std::equality_comparable<Key> && std::copyable<Key>;
 
+template <class Key>
+concept NothrowMovableKey = std::is_nothrow_move_constructible_v<Key>;
+
 template <class Item>
 concept TakesKeyData = requires(Item& item, const Item& stored) {
   item.copy_key_data_from(stored);
@@ -127,9 +130,10 @@ concept TakesKeyData = requires(Item& item, const Item& stored) {
 ///     };
 ///     static_assert(lazywriter::CacheItem<Account>);
 template <class Item>
-concept CacheItem = detail::CopyableItem<Item> && detail::NothrowMovableItem<Item> &&
-    detail::KeyedItem<Item> && detail::HashableKey<key_type_t<Item>> &&
-    detail::ComparableKey<key_type_t<Item>> && detail::TakesKeyData<Item>;
+concept CacheItem =
+    detail::CopyableItem<Item> && detail::NothrowMovableItem<Item> && detail::KeyedItem<Item> &&
+    detail::HashableKey<key_type_t<Item>> && detail::ComparableKey<key_type_t<Item>> &&
+    detail::NothrowMovableKey<key_type_t<Item>> && detail::TakesKeyData<Item>;
 
 /// Whether a move assignment to an item is known to destroy nothing but memory. A put then assigns
 /// the new item to the old one; otherwise it first moves the old one out, to be destroyed after the

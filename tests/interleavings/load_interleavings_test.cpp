@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "support/eventually.hpp"
 #include "support/manual_cache.hpp"
 
 namespace lazywriter::testing {
@@ -186,8 +187,7 @@ TEST_P(LoadInterleavings, EndAsTheTableSays) {
   const Effect effect = operation().effect;
   if (effect == Effect::joins) {
     auto joined = in_background([&] { operation().run(cache); });
-    while (cache.stats().misses < 2)
-      std::this_thread::yield();
+    EXPECT_TRUE(eventually([&] { return cache.stats().misses == 2; }));
     gate->open();
     if (throws) {
       EXPECT_THROW(joined.get(), StoreDown);
@@ -284,8 +284,7 @@ TEST(LoadRaces, AStaleLoadThatFailsDoesNotFailThoseWhoWaited) {
   auto loader = in_background([&] { return cache.get(the_key); });
   gate.wait_for_arrival();
   auto waiter = in_background([&] { return cache.get(the_key); });
-  while (cache.stats().misses < 2)
-    std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return cache.stats().misses == 2; }));
   cache.put({the_key, 3});
   EXPECT_EQ(value_of(waiter.get()), 3);
   gate.open();

@@ -78,9 +78,9 @@ TEST_P(Batch, IsInsertedUpdatedAndErased) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Batch, testing::Values(1, 2, 999, 1'000, 1'001, 100'000));
 
-using EmptyBatch = Batch;
+using SmallBatches = Batch;
 
-TEST_F(EmptyBatch, WritesNothing) {
+TEST_F(SmallBatches, WritesNothing) {
   auto store = make_store();
   auto transaction = store.begin_tx();
   store.save_batch({}, transaction);
@@ -89,7 +89,7 @@ TEST_F(EmptyBatch, WritesNothing) {
   EXPECT_EQ(value("SELECT count(*) FROM counters"), "0");
 }
 
-TEST_F(EmptyBatch, ErasesThenSavesInOneTransaction) {
+TEST_F(SmallBatches, ErasesThenSavesInOneTransaction) {
   auto store = make_store();
   std::vector<Counter> items{{"a", 1, 0}, {"b", 2, 0}};
   pgtest::save_all(store, items);
@@ -103,7 +103,7 @@ TEST_F(EmptyBatch, ErasesThenSavesInOneTransaction) {
   EXPECT_EQ(value("SELECT string_agg(name || count, ',' ORDER BY name) FROM counters"), "b3,c4");
 }
 
-TEST_F(EmptyBatch, ATransactionThatIsNotCommittedIsRolledBack) {
+TEST_F(SmallBatches, ATransactionThatIsNotCommittedIsRolledBack) {
   auto store = make_store();
   {
     auto transaction = store.begin_tx();

@@ -27,8 +27,7 @@ using testing::Not;
 
 class Connection : public pgtest::Notes {};
 
-// --- options
-// ----------------------------------------------------------------------------------------
+// ---- options
 
 TEST_F(Connection, OptionsThatBreakARuleAreRefusedByName) {
   const auto refusal = [this](const auto& change) {
@@ -69,8 +68,7 @@ TEST_F(Connection, MessagesGoToTheSinksOrNowhereOrToStandardError) {
             "lazywriter info: five\nlazywriter warning: six\n");
 }
 
-// --- settings of the session
-// ------------------------------------------------------------------------
+// ---- settings of the session
 
 struct Observed {
   std::string name;
@@ -136,8 +134,7 @@ TEST_F(Connection, AStatementThatRunsTooLongIsCancelled) {
   }
 }
 
-// --- a server that does not answer
-// ------------------------------------------------------------------
+// ---- a server that does not answer
 
 /// Stops every process of the server; continues them when it is destroyed.
 class PausedServer {
@@ -193,8 +190,7 @@ TEST_F(Connection, AnAttemptToConnectEndsInTime) {
   ::close(listener);
 }
 
-// --- interrupt
-// --------------------------------------------------------------------------------------
+// ---- interrupt
 
 TEST_F(Connection, InterruptEndsTheWriteUnderWayAndEveryLaterOneButNoLookup) {
   NoteStore store{notes, url("&application_name=interrupted"), options()};
@@ -252,8 +248,7 @@ TEST_F(Connection, InterruptEndsAWriteThatAHungServerHolds) {
   EXPECT_EQ(rows(), "");
 }
 
-// --- the connections of lookups
-// ---------------------------------------------------------------------
+// ---- the connections of lookups
 
 TEST_F(Connection, MoreMissesAtOnceThanReadConnectionsOpenTemporaryOnes) {
   exec("INSERT INTO notes VALUES ('a', 'found')");

@@ -190,8 +190,7 @@ TEST_F(Doubt, OfATransactionThatARestoredServerNeverSawIsOver) {
   EXPECT_EQ(rows(), "a=new");
 }
 
-// --- the cache above it
-// -----------------------------------------------------------------------------
+// ---- the cache above it
 
 enum class Fault { drop, lose_answer, hold, stop_backend };
 enum class Then { newer_put, erase };
@@ -260,8 +259,7 @@ TEST_F(Doubt, CloseHandsBackWhatIsInDoubt) {
   EXPECT_FALSE(flushing.get().ok());
 }
 
-// --- descriptors
-// ------------------------------------------------------------------------------------
+// ---- descriptors
 
 /// Two connected sockets.
 class Sockets {

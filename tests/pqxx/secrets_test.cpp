@@ -130,8 +130,7 @@ TEST_F(Secrets, NoMessageHoldsThePassword) {
     EXPECT_THAT(line, Not(HasSubstr(good.password)));
 }
 
-// --- TLS
-// --------------------------------------------------------------------------------------------
+// ---- TLS
 
 /// The server speaks TLS with a certificate that was just made.
 class Tls : public Secrets {

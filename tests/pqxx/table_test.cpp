@@ -43,7 +43,8 @@ TEST(Table, CompositeKeysAreTuplesOrPairs) {
   constexpr auto tuple = pg::table<Pair>("t", pg::key(&Row::name, "a"), pg::key(&Row::number, "b"));
   constexpr auto pair =
       pg::table<StdPair>("t", pg::key(&Row::name, "a"), pg::key(&Row::number, "b"));
-  static_assert(tuple.name == pair.name);
+  static_assert(std::get<1>(tuple.columns).role == pg::ColumnRole::key);
+  static_assert(std::get<1>(pair.columns).role == pg::ColumnRole::key);
 }
 
 TEST(Table, RefusesNamesThatAreRepeatedOrEmpty) {

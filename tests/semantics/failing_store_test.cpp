@@ -182,8 +182,7 @@ TEST(FailingStore, WhatFailedAloneWaitsForItsOwnTimeWhileTheLoopWritesTheOthers)
   put_letters(cache, 'b', 'j');          // so many wake the loop
   for (char c = 'j'; c <= 'm'; ++c) {    // which is through with a pass when it writes the next
     cache.put({std::string(1, c), 1});
-    while (!store.row(std::string(1, c)))
-      std::this_thread::yield();
+    ASSERT_TRUE(eventually([&] { return store.row(std::string(1, c)).has_value(); }));
   }
   EXPECT_EQ(cache.stats().failed_transactions, 2U);
   EXPECT_EQ(seen(cache, "poison"), 1);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "support/eventually.hpp"
 #include "support/manual_cache.hpp"
 #include "support/plain_store.hpp"
 
@@ -164,8 +165,7 @@ TEST(Reading, ConcurrentMissesOfOneKeyMakeOneFind) {
   std::vector<std::future<std::optional<Account>>> readers;
   for (int i = 0; i < 3; ++i)
     readers.push_back(in_background([&] { return cache.get("ann"); }));
-  while (cache.stats().misses < 4)
-    std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return cache.stats().misses == 4; }));
   gate->open();
   EXPECT_EQ(value_of(loader.get()), 7);
   for (auto& reader : readers)
@@ -213,8 +213,8 @@ TEST(Reading, ALoadThatThrowsReachesItsWaitersAsThatException) {
   gate->wait_for_arrival();
   const int before = WatchedKey::comparisons;
   auto waiter = in_background([&] { return cache.get({"ann"}); });
-  while (WatchedKey::comparisons == before)  // nothing but the load under way has a key
-    std::this_thread::yield();
+  // Nothing but the load under way has a key.
+  EXPECT_TRUE(eventually([&] { return WatchedKey::comparisons != before; }));
   gate->open();
   EXPECT_THROW(loader.get(), StoreDown);
   EXPECT_THROW(waiter.get(), StoreDown);

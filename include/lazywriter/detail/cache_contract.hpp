@@ -22,8 +22,7 @@ struct CacheContract {
       "lazywriter: the key type needs a hash: specialise std::hash or lazywriter::key_hash");
   static_assert(ComparableKey<key_type_t<Item>>,
                 "lazywriter: the key type must be copyable and comparable with ==");
-  static_assert(std::is_nothrow_move_constructible_v<key_type_t<Item>>,
-                "lazywriter: moving a key must be noexcept");
+  static_assert(NothrowMovableKey<key_type_t<Item>>, "lazywriter: moving a key must be noexcept");
   static_assert(TakesKeyData<Item>,
                 "lazywriter: the item type needs a member copy_key_data_from(const Item& stored)");
   static_assert(HasTransactionType<RW>,

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "eviction_shard.hpp"
+#include "detail/eviction_shard.hpp"
 
 namespace lazywriter::detail {
 namespace {

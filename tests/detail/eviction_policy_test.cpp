@@ -6,7 +6,7 @@
 #include <deque>
 #include <vector>
 
-#include "eviction_shard.hpp"
+#include "detail/eviction_shard.hpp"
 
 namespace lazywriter::detail {
 namespace {

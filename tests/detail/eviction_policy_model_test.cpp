@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "eviction_shard.hpp"
+#include "detail/eviction_shard.hpp"
 
 namespace lazywriter::detail {
 namespace {
