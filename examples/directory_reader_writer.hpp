@@ -73,8 +73,6 @@ class FileDescriptor {
 // it writes a batch again that it was not told to be committed.
 class DirectoryReaderWriter {
  public:
-  using item_type = Note;
-
   // Effect: creates the directory where it is missing, and removes what a crash left half written.
   explicit DirectoryReaderWriter(std::filesystem::path directory)
       : directory_(std::move(directory)) {
@@ -85,6 +83,8 @@ class DirectoryReaderWriter {
   }
 
   // [step 1: a transaction]
+  using item_type = Note;
+
   // Files written under another name, to be renamed at the commit, and files to be removed.
   class transaction_type {
    public:

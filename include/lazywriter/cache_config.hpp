@@ -10,7 +10,7 @@
 namespace lazywriter {
 
 /// How a LazyWriterCache behaves; constant after construction. Every field has a default that suits
-/// a service with some ten thousand hot rows.
+/// a service with some ten thousand hot rows. Times are 0 to ten years.
 struct CacheConfig {
   /// Items that stay in memory once they are saved. A soft limit: the pruner wakes at 10 % above
   /// it, and past 25 % a call that inserts evicts up to two items itself. Unsaved entries come on
@@ -47,16 +47,17 @@ struct CacheConfig {
   /// Counted rejections of one version of an item before it is parked, at least 1.
   unsigned park_after = 5;
 
-  /// Independent parts of the cache, each with a mutex and a map: a power of two. More lets more
-  /// threads in at once. 0 = chosen from the machine and the capacity (at least 64 entries each); 1
-  /// = one mutex, one map, exact oldest-first order.
+  /// Independent parts of the cache, each with a mutex and a map: a power of two, at most 65,536.
+  /// More lets more threads in at once. 0 = chosen from the machine and the capacity (at least 64
+  /// entries each); 1 = one mutex, one map, exact oldest-first order.
   std::size_t shards = 0;
 
-  /// Milliseconds of the first wait after a failed pass; it doubles with each further failure.
+  /// Milliseconds of the first wait after a failed pass; it doubles with each further failure. 0 =
+  /// no such wait.
   std::chrono::milliseconds retry_backoff_min{100};
 
-  /// Milliseconds that a wait between two tries never exceeds; also the least time between the
-  /// first rejection of an item and its parking.
+  /// Milliseconds that a wait between two tries never exceeds, not below retry_backoff_min; also
+  /// the least time between the first rejection of an item and its parking.
   std::chrono::milliseconds retry_backoff_max{30'000};
 
   /// Milliseconds that close() without argument, and the destructor, may take; close() says what

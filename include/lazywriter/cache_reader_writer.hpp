@@ -62,6 +62,8 @@ concept HasLog = requires(RW& rw, std::string_view message) {
 ///
 /// - `typename RW::transaction_type` is movable; destroying one that was not committed rolls it
 ///   back.
+/// - `typename RW::item_type` is the item. Not required; with it `LazyWriterCache cache{store}`
+///   finds out by itself what it holds.
 /// - `rw.find(key)` returns the stored item with exactly that key, or nullopt when there is none.
 ///   It throws when it cannot know.
 /// - `rw.begin_tx()` returns a new transaction.
@@ -83,6 +85,7 @@ concept HasLog = requires(RW& rw, std::string_view message) {
 /// Example:
 ///
 ///     struct MyStore {
+///       using item_type = Account;
 ///       struct transaction_type { std::map<std::string, Account> rows; };
 ///       std::optional<Account> find(const std::string& login);
 ///       transaction_type begin_tx();
@@ -98,7 +101,8 @@ concept CacheReaderWriter = std::movable<RW> && detail::HasTransactionType<RW> &
     detail::HasCommitTx<RW> && detail::HasLog<RW>;
 
 /// Optional: `rw.save_batch(items, transaction)` saves many items at once, in place of one save for
-/// each. All of them are saved, with generated fields filled in, or it throws.
+/// each. All of them are saved, with generated fields filled in, or it throws. Each item stays in
+/// its place: an adapter that wants another order sorts pointers to them.
 ///
 ///     void save_batch(std::span<Account> accounts, transaction_type& transaction);
 template <class RW, class Item>

@@ -78,7 +78,8 @@ struct CacheStats {
   std::uint64_t flushed_erases = 0;
   /// Entries that a failed attempt did not save, once for each attempt.
   std::uint64_t failed_items = 0;
-  /// Transactions begun or tried to begin.
+  /// Transactions that were committed or failed, at their begin too; not those that were given up
+  /// because the time was over.
   std::uint64_t transactions = 0;
   /// Transactions that failed.
   std::uint64_t failed_transactions = 0;
@@ -98,7 +99,7 @@ struct CacheStats {
   std::size_t resident = 0;
   /// Dirty entries and tombstones, in flight or waiting; parked ones are counted apart.
   std::size_t dirty = 0;
-  /// Of those, how many are in the batch under way.
+  /// Entries that the flush under way has in its hands.
   std::size_t in_flight = 0;
   /// Entries the store rejects; they wait for retry_parked, discard_parked or a new write.
   std::size_t parked = 0;

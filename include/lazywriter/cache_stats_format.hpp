@@ -175,8 +175,9 @@ inline void append_text_line(std::string& text, std::string_view name, std::stri
   return asked > 0 ? static_cast<double>(stats.hits) / asked : 0;
 }
 
-/// Returns: how long a flush pass took that had something to write, on average; 0 when there was
-/// none. Complexity: constant. Does not throw or block.
+/// Returns: the mean of the durations that were counted, such as those of
+/// CacheStats::flush_duration; 0 when there are none. Complexity: constant. Does not throw or
+/// block.
 [[nodiscard]] inline std::chrono::nanoseconds mean(const DurationHistogram& histogram) noexcept {
   const auto total = histogram.total();
   return total == 0 ? std::chrono::nanoseconds{0}

@@ -37,6 +37,7 @@
 //     in flight   committed, written since        dirty, with the data that the store generated
 //     in flight   failed                          dirty, as unsaved as before
 //     in flight   rejected often enough           parked
+//     any         update that changes the key     parked, under the key that was asked for
 //     in flight   discard_dirty                   as from dirty, once the flight has landed
 //     parked      a write, retry_parked           dirty
 //     parked      discard_parked                  absent
@@ -63,13 +64,13 @@
 //     3. one shard's lock: never two, and never while the store, the log or any adapter code runs.
 //        Items' own functions, and those given to visit, update, compute and for_each, run under
 //        it.
-//     4. leaves: slot budget, worker wake-up, flush counters
+//     4. leaves: slot budget, worker wake-up, flush counters, closed_mutex_
 // clang-format on
 // The closed flag is read and set under each shard's lock: a racing write is refused, or close sees
 // it.
 //
 // THREADS. The flush loop and the prune loop are two jthreads; every pass can be made by hand as
-// well, and with both intervals 0 there are no threads at all.
+// well, and with both intervals 0 there are none, until close() starts one to keep its time.
 #pragma once
 
 #include <chrono>
@@ -124,7 +125,8 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
 
   /// Effect: takes over the adapter and starts the loops whose interval is not 0.
   /// Throws: std::invalid_argument naming field and rule; std::system_error when a thread cannot
-  /// start; std::bad_alloc. Complexity: linear in the number of shards. Does not call the adapter.
+  /// start; std::bad_alloc. Complexity: linear in capacity, for which it makes room (up to some
+  /// millions of items), and in the number of shards. Does not call the adapter.
   explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
 
   /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks: as close.
@@ -174,7 +176,8 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool contains(key_view key) const;
 
   /// Effect: calls f(const Item&) for every item in memory, one shard after the other, each under
-  /// its lock (see visit); stops when f returns false. Complexity: linear.
+  /// its lock (see visit). f returns void, or bool: false ends it. Throws: what f throws.
+  /// Complexity: linear.
   template <class F>
   void for_each(F&& f) const;
 
@@ -199,8 +202,9 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// Effect: calls f(Item&) on the item in place and marks it dirty; loads it first on a miss.
   /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool: false
   /// promises that it changed nothing. Returns: false if there is no item. Throws: as get; what f
-  /// throws, and then the item keeps whatever f did and is dirty; KeyChanged, and then the item is
-  /// parked under the key that was asked for. Blocks: on a miss, and for a slot.
+  /// throws, and then the item keeps whatever f did and is dirty (parked, if that changed its key);
+  /// KeyChanged, and then the item is parked under the key that was asked for. Blocks: on a miss,
+  /// and for a slot.
   template <class F>
   bool update(key_view key, F&& f);
 
@@ -232,17 +236,19 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
 
   /// Effect: waits for the flush under way, if any; then one pass over everything that is dirty,
   /// without regard to any backoff, which ends if it goes through. Returns: the verdict on
-  /// everything written before the call; an error of the store is in it, not thrown. Blocks: for
-  /// the store. Complexity: linear in what is dirty.
+  /// everything written before the call; an error of the store is in it, not thrown. After close()
+  /// nothing is written any more, and the verdict says what is left. Blocks: for the store.
+  /// Complexity: linear in what is dirty.
   FlushResult flush();
 
   /// Effect: as flush(), pass after pass, until everything written before the call is committed or
-  /// parked, or `timeout` is over. An adapter call that is under way then is waited for. Returns
-  /// and blocks: as flush().
+  /// parked, `timeout` is over, or the cache is closed. An adapter call that is under way then is
+  /// waited for. Returns and blocks: as flush().
   FlushResult flush(std::chrono::milliseconds timeout);
 
   /// Effect: evicts clean items until no more than `capacity` items are left, and those that are
-  /// unsaved. Returns: how many it evicted. Complexity: linear in the entries it looks at.
+  /// unsaved. Returns: how many it evicted. Blocks: also for the prune under way, if any.
+  /// Complexity: linear in the entries it looks at.
   std::size_t prune();
 
   /// Effect: forgets the copy of a saved item, so that the next read asks the store. Returns: true,
@@ -277,7 +283,8 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// not known to be saved; later calls return the first result. Throws: std::bad_alloc, or what
   /// copying an item throws, if the unsaved cannot be listed; then it can be called again. Blocks:
   /// for `timeout` at most, and the time to connect if the adapter is connecting; with an adapter
-  /// that is not Interruptible, for the one call under way. Complexity: linear in what is unsaved.
+  /// that is not Interruptible, for the one call under way. Complexity: linear in what is in
+  /// memory; what is unsaved is there twice for as long as the result lives.
   CloseResult<Item> close(std::chrono::milliseconds timeout) {
     core_.refuse_callbacks();
     return closing_.close(*this, timeout);

@@ -253,7 +253,8 @@ class MemoryReaderWriter {
   /// Returns: how many calls of this kind began.
   [[nodiscard]] std::size_t calls(StoreCall call) const { return state_->script.calls(call); }
 
-  /// Blocks until `count` calls of this kind began, for instance until a scripted one hangs.
+  /// Blocks until `count` calls of this kind began, for instance until a scripted one hangs; for
+  /// ever, if they never do.
   void wait_for_calls(StoreCall call, std::size_t count) const {
     state_->script.wait_for_calls(call, count);
   }

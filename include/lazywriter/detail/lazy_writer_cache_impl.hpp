@@ -75,41 +75,40 @@ template <class Item, class ReaderWriter>
   // Destroyed after the lock is released.
   typename Core::Insertion insertion(core_);
   detail::Leftover<Item> old;
-  return core_.overwrite(probe, may_wait,
-                         [&](typename Core::Part& shard, typename Core::Node* node) {
-                           shard.mutex.assert_held();
-                           typename Core::SlotHold slot(core_, shard, node);
-                           if (!slot) return detail::Step::needs_slot;
-                           if (node == nullptr) {
-                             shard.tickets.make_stale(probe);
-                             node = &shard.table.insert_item(probe.hash, std::move(item));
-                             slot.attach(*node);
-                             insertion.done(shard);
-                           } else {
-                             if (node->second.visible())
-                               item.copy_key_data_from(std::as_const(node->second).item());
-                             shard.table.replace_item(*node, item, old);
-                             slot.attach(*node);
-                           }
-                           ++shard.counters.puts;
-                           return detail::Step::done;
-                         });
+  const auto write = [&](typename Core::Part& shard, typename Core::Node* node) {
+    shard.mutex.assert_held();
+    typename Core::SlotHold slot(core_, shard, node);
+    if (!slot) return detail::Step::needs_slot;
+    if (node == nullptr) {
+      shard.tickets.make_stale(probe);
+      node = &shard.table.insert_item(probe.hash, std::move(item));
+      slot.attach(*node);
+      insertion.done(shard);
+    } else {
+      if (node->second.visible()) item.copy_key_data_from(std::as_const(node->second).item());
+      shard.table.replace_item(*node, item, old);
+      slot.attach(*node);
+    }
+    ++shard.counters.puts;
+    return detail::Step::done;
+  };
+  return core_.overwrite(probe, may_wait, write);
 }
 
 template <class Item, class ReaderWriter>
 template <class F>
 bool LazyWriterCache<Item, ReaderWriter>::update(key_view key, F&& f) {
   bool exists = false;
-  core_.change(
-      key, Core::AbsentIs::answer,
-      [&](typename Core::Part& shard, const typename Core::Probe&, typename Core::Node* node) {
-        if (node == nullptr || node->second.erased) return detail::Step::done;
-        typename Core::SlotHold slot(core_, shard, node);
-        if (!slot) return detail::Step::needs_slot;
-        exists = true;
-        detail::InPlaceEdit<Core>(core_, shard, *node).run(f, slot);
-        return detail::Step::done;
-      });
+  const auto edit = [&](typename Core::Part& shard, const typename Core::Probe&,
+                        typename Core::Node* node) {
+    if (node == nullptr || node->second.erased) return detail::Step::done;
+    typename Core::SlotHold slot(core_, shard, node);
+    if (!slot) return detail::Step::needs_slot;
+    exists = true;
+    detail::InPlaceEdit<Core>(core_, shard, *node).run(f, slot);
+    return detail::Step::done;
+  };
+  core_.change(key, Core::AbsentIs::answer, edit);
   return exists;
 }
 
@@ -120,46 +119,45 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
   detail::Leftover<Item> old;  // outlives the lock: what was replaced is destroyed after it
   typename Core::Insertion insertion(core_);
   bool exists = false;
-  core_.change(key, Core::AbsentIs::unsettled,
-               [&](typename Core::Part& shard, const typename Core::Probe& probe,
-                   typename Core::Node* node) {
-                 shard.mutex.assert_held();
-                 typename Core::SlotHold slot(core_, shard, node);
-                 if (!slot) return detail::Step::needs_slot;
-                 value.reset();
-                 exists = node != nullptr && node->second.visible();
-                 if (exists) value.emplace(std::as_const(node->second).item());
-                 bool changed = false;
-                 {
-                   const detail::VisitorScope scope(&core_);
-                   changed = detail::invoke_edit(f, value);
-                 }
-                 if (!changed || (!exists && !value.has_value())) return detail::Step::done;
-                 if (!value.has_value()) {
-                   if constexpr (!Core::Gate::can_erase) {
-                     throw std::logic_error(
-                         "lazywriter: compute emptied an item, and the adapter cannot erase");
-                   }
-                   shard.table.hide_item(*node, old);
-                   slot.attach(*node);
-                   ++shard.counters.erases;
-                   exists = false;
-                   return detail::Step::done;
-                 }
-                 if (!(value->key() == probe.key)) throw KeyChanged();
-                 if (node == nullptr) {
-                   shard.tickets.make_stale(probe);
-                   node = &shard.table.insert_item(probe.hash, std::move(*value));
-                   slot.attach(*node);
-                   insertion.done(shard);
-                 } else {
-                   shard.table.replace_item(*node, *value, old);
-                   slot.attach(*node);
-                 }
-                 ++shard.counters.puts;
-                 exists = true;
-                 return detail::Step::done;
-               });
+  const auto edit = [&](typename Core::Part& shard, const typename Core::Probe& probe,
+                        typename Core::Node* node) {
+    shard.mutex.assert_held();
+    typename Core::SlotHold slot(core_, shard, node);
+    if (!slot) return detail::Step::needs_slot;
+    value.reset();
+    exists = node != nullptr && node->second.visible();
+    if (exists) value.emplace(std::as_const(node->second).item());
+    bool changed = false;
+    {
+      const detail::VisitorScope scope(&core_);
+      changed = detail::invoke_edit(f, value);
+    }
+    if (!changed || (!exists && !value.has_value())) return detail::Step::done;
+    if (!value.has_value()) {
+      if constexpr (!Core::Gate::can_erase) {
+        throw std::logic_error("lazywriter: compute emptied an item, and the adapter cannot erase");
+      }
+      shard.table.hide_item(*node, old);
+      slot.attach(*node);
+      ++shard.counters.erases;
+      exists = false;
+      return detail::Step::done;
+    }
+    if (!(value->key() == probe.key)) throw KeyChanged();
+    if (node == nullptr) {
+      shard.tickets.make_stale(probe);
+      node = &shard.table.insert_item(probe.hash, std::move(*value));
+      slot.attach(*node);
+      insertion.done(shard);
+    } else {
+      shard.table.replace_item(*node, *value, old);
+      slot.attach(*node);
+    }
+    ++shard.counters.puts;
+    exists = true;
+    return detail::Step::done;
+  };
+  core_.change(key, Core::AbsentIs::unsettled, edit);
   return exists;
 }
 

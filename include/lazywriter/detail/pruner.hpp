@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 
 #include "lazywriter/detail/mutex.hpp"
@@ -47,7 +48,12 @@ class Pruner {
   }
 
  private:
+  // Takes the product of two counts.
+#ifdef __SIZEOF_INT128__
   __extension__ using Wide = unsigned __int128;
+#else
+  using Wide = std::uint64_t;  // where std::size_t has 32 bits
+#endif
 
   [[nodiscard]] std::size_t surplus_of(const Shard<Item>& shard) const noexcept {
     const std::size_t clean = shard.clean_hint.load(std::memory_order_relaxed);
@@ -58,8 +64,8 @@ class Pruner {
     std::size_t evicted = 0;
     bool first = true;
     for (bool more = true; more && evicted < wanted; first = false) {
-      std::array<typename Shard<Item>::Removed, entries_while_waited_for>
-          removed;  // destroyed after the lock
+      // Destroyed after the lock is released.
+      std::array<typename Shard<Item>::Removed, entries_while_waited_for> removed;
       const YieldingLock lock(shard.mutex);
       if (first) shard.table.begin_prune();
       std::size_t budget = entries_while_waited_for;

@@ -51,8 +51,8 @@ class Graveyard {
     if (removed.empty()) return;
     try {
       buried_.push_back(std::move(removed));
-    } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to keep it, so it is destroyed here
-                     // and now
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+      // No memory to keep it, so it is destroyed here and now.
     }
   }
   void clear() noexcept { buried_.clear(); }

@@ -176,8 +176,8 @@ class StoreGate {
       } catch (const std::exception& error) {
         try {
           if (store_.classify(error) == WriteFailure::rejected) verdict.outcome = Outcome::rejected;
-        } catch (
-            ...) {  // NOLINT(bugprone-empty-catch): unclassified is transient, which loses nothing
+        } catch (...) {  // NOLINT(bugprone-empty-catch)
+          // Unclassified is transient, which loses nothing.
         }
       } catch (...) {  // NOLINT(bugprone-empty-catch)
       }

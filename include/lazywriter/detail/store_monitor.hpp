@@ -60,8 +60,7 @@ class StoreMonitor {
     if (!crowded_ && unsaved > max_dirty_ / 2) {
       crowded_ = true;
       gate_.warn("lazywriter: " + std::to_string(unsaved) +
-                 " entries are unsaved, more than half of "
-                 "max_dirty (" +
+                 " entries are unsaved, more than half of max_dirty (" +
                  std::to_string(max_dirty_) + ")");
     } else if (crowded_ && unsaved < max_dirty_ / 4) {
       crowded_ = false;
