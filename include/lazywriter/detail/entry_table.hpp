@@ -234,7 +234,7 @@ class EntryTable {
   /// nullptr.
   Node* pin_next() noexcept {
     Node* const node = dirty_.next();
-    if (node != nullptr) set_in_flight(*node, true);
+    if (node != nullptr) pin(*node);
     return node;
   }
 
@@ -263,7 +263,7 @@ class EntryTable {
   /// map. Returns: the entry, if it left.
   Removed land(Node& node, Place place) noexcept {
     Entry<Item>& entry = node.second;
-    set_in_flight(node, false);
+    unpin(node);
     if (entry.parked()) return {};
     if (entry.unsaved_since == no_stamp) return settle(node);
     dirty_.wait_again(node, place);
@@ -445,18 +445,16 @@ class EntryTable {
     return map_.extract(map_.find(node.first));
   }
 
-  void set_in_flight(Node& node, bool in_flight) noexcept {
-    Entry<Item>& entry = node.second;
-    if (entry.in_flight == in_flight) return;
-    entry.in_flight = in_flight;
-    const std::size_t newly_pinned = entry.holds_slot ? 0 : 1;
-    if (in_flight) {
-      ++in_flight_;
-      pinned_ += newly_pinned;
-    } else {
-      --in_flight_;
-      pinned_ -= newly_pinned;
-    }
+  void pin(Node& node) noexcept {
+    node.second.in_flight = true;
+    ++in_flight_;
+    if (!node.second.holds_slot) ++pinned_;
+  }
+
+  void unpin(Node& node) noexcept {
+    node.second.in_flight = false;
+    --in_flight_;
+    if (!node.second.holds_slot) --pinned_;
   }
 
   // What every call needs comes first.
