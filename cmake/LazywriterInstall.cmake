@@ -5,20 +5,15 @@ set(package_directory "${CMAKE_INSTALL_DATADIR}/cmake/lazywriter")  # no compile
 
 install(DIRECTORY include/lazywriter DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp")
 if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.23)
-  install(TARGETS lazywriter EXPORT lazywriter-targets FILE_SET HEADERS)
-else()
-  install(TARGETS lazywriter EXPORT lazywriter-targets)
+  set(with_headers FILE_SET HEADERS)
 endif()
+install(TARGETS lazywriter EXPORT lazywriter-targets ${with_headers})
 install(EXPORT lazywriter-targets NAMESPACE lazywriter:: DESTINATION "${package_directory}")
 if(TARGET lazywriter_pqxx)
   # For a project around this one that exports what it links to lazywriter::pqxx. The package itself needs
   # no libpqxx: its configuration makes the target wherever libpqxx is found.
   set_target_properties(lazywriter_pqxx PROPERTIES EXPORT_NAME pqxx)
-  if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.23)
-    install(TARGETS lazywriter_pqxx EXPORT lazywriter-pqxx-targets FILE_SET HEADERS)
-  else()
-    install(TARGETS lazywriter_pqxx EXPORT lazywriter-pqxx-targets)
-  endif()
+  install(TARGETS lazywriter_pqxx EXPORT lazywriter-pqxx-targets ${with_headers})
   install(EXPORT lazywriter-pqxx-targets NAMESPACE lazywriter:: DESTINATION "${package_directory}")
 endif()
 
