@@ -22,6 +22,7 @@
 #include "lazywriter/detail/slot_budget.hpp"
 #include "lazywriter/detail/stamp_clock.hpp"
 #include "lazywriter/detail/store_monitor.hpp"
+#include "support/eventually.hpp"
 
 namespace lazywriter::detail {
 namespace {
@@ -136,8 +137,7 @@ TEST(MutexTest, TellsItsHolderWhetherAnotherThreadWaits) {
   mutex.lock();
   EXPECT_FALSE(mutex.waited_for());
   std::jthread other([&] { const MutexLock lock(mutex); });
-  while (!mutex.waited_for())
-    std::this_thread::yield();
+  EXPECT_TRUE(lazywriter::testing::eventually([&] { return mutex.waited_for(); }));
   mutex.unlock();
   other.join();
   EXPECT_FALSE(mutex.waited_for());

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <thread>
 
+#include "support/eventually.hpp"
+
 namespace lazywriter::testing {
 
 /// Returns: the number of threads of this process. ThreadSanitizer starts one of its own together
@@ -20,11 +22,9 @@ inline std::size_t thread_count() {
 }
 
 /// Returns: whether the process has `expected` threads. Waits while it has more: the kernel lists a
-/// joined thread for a moment longer. A thread that stays makes the test run into its time limit.
+/// joined thread for a moment longer.
 inline bool comes_down_to(std::size_t expected) {
-  while (thread_count() > expected)
-    std::this_thread::yield();
-  return thread_count() == expected;
+  return eventually([&] { return thread_count() <= expected; }) && thread_count() == expected;
 }
 
 }  // namespace lazywriter::testing
