@@ -126,8 +126,8 @@ def latency(table, data):
     table.at_most("reserved, p99.99", None if p99_99 is None else p99_99 * scale["p99_99"], 1000, 100, " us")
     table.section("p99.9 in the foreground while 100k items are flushed, against the quiet p99.9")
     for name in ("visit", "put"):
-        for store in ("noop", "postgres"):
-            ratio = data.ratio(f"latency/{name}/flush_{store}", f"latency/{name}/quiet", "p99_9")
+        for store, quiet in (("noop", "quiet"), ("postgres", "quiet_postgres")):
+            ratio = data.ratio(f"latency/{name}/flush_{store}", f"latency/{name}/{quiet}", "p99_9")
             table.at_most(f"{name}, {store} store", ratio, 3, 1.5)
     table.section("p99 in the foreground while the store is in trouble, against a store that is well")
     for name in ("visit", "put"):
