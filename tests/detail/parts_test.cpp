@@ -167,6 +167,23 @@ TEST(SlotBudgetTest, AWaiterIsWokenByASlot) {
   EXPECT_EQ(budget.take(1), 1U);
 }
 
+TEST(SlotBudgetTest, AWaiterIsToldOfASlotThatWasTakenBeforeItLooked) {
+  SlotBudget budget(1, 1);
+  ASSERT_EQ(budget.take(1), 1U);
+  SlotBudget::Waiter waiter(budget);
+  std::latch waiting(1);
+  // As a slot that is given and taken again at once: waking, and none to be seen.
+  std::jthread giver_and_taker([&] {
+    waiting.wait();
+    budget.wake();
+  });
+  bool first = true;
+  EXPECT_TRUE(waiter.wait_until(Clock::now() + std::chrono::seconds{20}, [&] {
+    if (std::exchange(first, false)) waiting.count_down();  // under the lock that waking needs
+    return false;
+  }));
+}
+
 TEST(StampClockTest, EveryTickIsNewAndKeepsTime) {
   StampClock clock;
   EXPECT_NE(clock.now(), no_stamp);

@@ -64,13 +64,15 @@ class SlotBudget {
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
 
-    /// Blocks until a slot may be free, `stop()` holds or `deadline` has passed. Returns: false
-    /// when the deadline passed.
+    /// Blocks until a slot becomes free, `stop()` holds or `deadline` has passed. Somebody else may
+    /// have taken that slot: whoever waits is told all the same, since the writer who waits is the
+    /// one who asks for the next flush. Returns: false when the deadline passed.
     template <class Stop>
     bool wait_until(std::chrono::steady_clock::time_point deadline, Stop stop) {
       std::unique_lock lock(budget_.mutex_);
-      return budget_.freed_.wait_until(lock, deadline,
-                                       [&] { return budget_.free_.load() != 0 || stop(); });
+      const auto over = [&] { return budget_.free_.load() != 0 || stop(); };
+      return over() || budget_.freed_.wait_until(lock, deadline) == std::cv_status::no_timeout ||
+             over();
     }
 
    private:
