@@ -134,8 +134,7 @@ void measure_latency(benchmark::State& state, Baselines& tables, const std::stri
     bench::Caller caller(kind, stream);
     if (quiet) {
       cache->flush();
-      for (std::size_t i = 0; i < 2'000'000; ++i)
-        caller.call(*cache, percentiles);
+      bench::call_in_peace(*cache, caller, percentiles);
     } else {
       bench::call_during(*cache, caller, percentiles, [&] { cache->flush(); });
     }
@@ -218,7 +217,7 @@ int run() {
           [&tables, url, kind = kind, quiet](benchmark::State& state) {
             measure_latency(state, tables, url, kind, quiet);
           })
-          ->Repetitions(3);
+          ->Repetitions(bench::latency_repetitions);
     }
   }
 #endif

@@ -28,7 +28,9 @@ namespace {
 
 using bench::Account;
 using bench::call_during;
+using bench::call_in_peace;
 using bench::Caller;
+using bench::latency_repetitions;
 using bench::Percentiles;
 using bench::report;
 using Cache = bench::Lazywriter::Cache;
@@ -54,8 +56,7 @@ void quiet(benchmark::State& state, Caller::Kind kind) {
     Cache cache({}, bench::Lazywriter::settings(residents));
     fill(cache, 0, residents);
     Caller caller(kind, stream());
-    for (std::size_t i = 0; i < 1'000'000; ++i)
-      caller.call(cache, percentiles);
+    call_in_peace(cache, caller, percentiles);
     benchmark::DoNotOptimize(caller.sum());
   }
   report(state, percentiles);
@@ -166,29 +167,29 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   const bench::IdleThread idle;
-  const auto add = [](const std::string& name, auto&& run) {
-    return benchmark::RegisterBenchmark(("latency/" + name).c_str(), run)
+  const auto add = [](const std::string& name, int repetitions, auto&& run) {
+    benchmark::RegisterBenchmark(("latency/" + name).c_str(), run)
         ->Iterations(1)
+        ->Repetitions(repetitions)
         ->Unit(benchmark::kMillisecond);
   };
   // First: what other measurements free, the system takes back a while later, and a virtual machine
   // gives it to its host. That holds up who asks for memory then, for tens of milliseconds.
-  add("put/grow_reserved", [](auto& state) { growing(state, 1'000'000); });
-  add("put/grow_not_reserved", [](auto& state) { growing(state, 0); });
+  add("put/grow_reserved", 1, [](auto& state) { growing(state, 1'000'000); });
+  add("put/grow_not_reserved", 1, [](auto& state) { growing(state, 0); });
   using Kind = Caller::Kind;
   for (const auto& [name, kind] : {std::pair{"visit", Kind::visit}, std::pair{"put", Kind::put}}) {
     const std::string operation = name;
-    add(operation + "/quiet", [kind = kind](auto& state) { quiet(state, kind); })->Repetitions(3);
-    add(operation + "/flush_noop", [kind = kind](auto& state) {
-      during_flush(state, kind);
-    })->Repetitions(3);
-    add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
+    add(operation + "/quiet", latency_repetitions,
+        [kind = kind](auto& state) { quiet(state, kind); });
+    add(operation + "/flush_noop", latency_repetitions,
+        [kind = kind](auto& state) { during_flush(state, kind); });
+    add(operation + "/prune", 1, [kind = kind](auto& state) { during_prune(state, kind); });
     for (const auto& [situation, trouble] :
          {std::pair{"store_well", Trouble::none}, std::pair{"store_away", Trouble::away},
           std::pair{"store_fails", Trouble::fails}, std::pair{"store_rejects", Trouble::rejects}}) {
-      add(operation + '/' + situation, [kind = kind, trouble = trouble](auto& state) {
-        with_trouble(state, kind, trouble);
-      })->Repetitions(3);
+      add(operation + '/' + situation, latency_repetitions,
+          [kind = kind, trouble = trouble](auto& state) { with_trouble(state, kind, trouble); });
     }
   }
   benchmark::RunSpecifiedBenchmarks();

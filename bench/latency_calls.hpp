@@ -57,6 +57,17 @@ class Caller {
   double sum_ = 0;
 };
 
+/// Percentiles as rare as the interrupts of a machine differ from run to run: where they are
+/// compared, the median of this many counts.
+constexpr int latency_repetitions = 3;
+
+/// Effect: makes calls while nothing else is done.
+template <class Cache>
+void call_in_peace(Cache& cache, Caller& caller, Percentiles& percentiles) {
+  for (std::size_t i = 0; i < 1'000'000; ++i)
+    caller.call(cache, percentiles);
+}
+
 /// Effect: makes calls while `work` runs on another thread.
 template <class Cache, class Work>
 void call_during(Cache& cache, Caller& caller, Percentiles& percentiles, Work&& work) {
