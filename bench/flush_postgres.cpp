@@ -26,7 +26,6 @@
 #include "delay_proxy.hpp"
 #include "implementations.hpp"
 #include "latency_calls.hpp"
-#include "percentiles.hpp"
 #include "postgres_baselines.hpp"
 
 #if __has_include("lazywriter/pqxx_reader_writer.hpp")
@@ -120,27 +119,26 @@ void measure_flush(benchmark::State& state, Baselines& tables, const std::string
 /// Calls beside a flush of 100,000 items; `quiet`: the same calls beside none.
 void measure_latency(benchmark::State& state, Baselines& tables, const std::string& conninfo,
                      bench::Caller::Kind kind, bool quiet) {
-  constexpr std::size_t residents = 200'000;
-  constexpr std::size_t flushed = 100'000;
-  bench::Percentiles percentiles;
+  constexpr std::size_t residents = 100'000;  // see latency.cpp
+  bench::CallTimes times;
   const std::vector<std::string> stream = bench::make_requests(
       500'000, residents, bench::Distribution::uniform, bench::KeyLength::heap);
   for ([[maybe_unused]] auto _ : state) {
     tables.empty();
     const auto cache = make_cache(conninfo, residents, 1'000);
     cache->preload(make_accounts(residents, 1.0));
-    for (std::size_t i = 0; i < flushed; ++i)
+    for (std::size_t i = 0; i < residents; ++i)
       cache->put(bench::make_account(bench::make_key(i)));
     bench::Caller caller(kind, stream);
     if (quiet) {
       cache->flush();
-      bench::call_in_peace(*cache, caller, percentiles);
+      bench::call_in_peace(*cache, caller, times);
     } else {
-      bench::call_during(*cache, caller, percentiles, [&] { cache->flush(); });
+      bench::call_during(*cache, caller, times, [&] { cache->flush(); });
     }
     benchmark::DoNotOptimize(caller.sum());
   }
-  bench::report(state, percentiles);
+  times.report(state);
 }
 #endif
 
@@ -216,8 +214,7 @@ int run() {
       add(std::string("latency/") + operation + (quiet ? "/quiet_postgres" : "/flush_postgres"),
           [&tables, url, kind = kind, quiet](benchmark::State& state) {
             measure_latency(state, tables, url, kind, quiet);
-          })
-          ->Repetitions(bench::latency_repetitions);
+          });
     }
   }
 #endif
