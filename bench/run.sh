@@ -6,7 +6,7 @@
 #
 #   --quick              a few seconds: the small sizes once, into the build directory; for seeing that it runs
 #   --rounds N           how often everything is repeated (5); ratios are medians over the rounds. Operations
-#                        run in three processes a round and count once for each: which memory a process got
+#                        run in two processes a round and count once for each: which memory a process got
 #                        decides much. In each, operations and implementations take turns in random order
 #   --patience MINUTES   how long to wait, in all, for the processor's last cache where others fill it (0); what
 #                        they disturbed is measured again, twice at most
@@ -45,10 +45,11 @@ cmake --build "$build" --target operations latency memory flush_overhead flush_p
 results=bench/results rounds_directory=$build/rounds
 programs=(latency memory flush_overhead flush_postgres)
 options=(--benchmark_min_time=0.1)
-# What takes turns in one process: everything on one set of residents, since another set replaces it.
+# What takes turns in one process: everything on one set of residents, since another set replaces it. Many short
+# turns rather than a few long ones: whether the last cache is free changes within a second.
 resident='^(visit|get|get_into|put|update|mix|put_drain|miss)/[^/]+'
-turns=(--benchmark_min_time=0.03 --benchmark_repetitions=3 --benchmark_enable_random_interleaving=true)
-processes=3
+turns=(--benchmark_min_time=0.02 --benchmark_repetitions=7 --benchmark_enable_random_interleaving=true)
+processes=2
 sets=("$resident/20000/" "$resident/100000/.*/heap" "$resident/1000000/" "$resident/100000/.*/sso" '^put_new/')
 if [[ $quick ]]; then
   rounds=1 processes=1 results=$build/results rounds_directory=$build/rounds_quick
