@@ -205,7 +205,8 @@ def latency(data, path):
     ]
     svg = Svg(
         1040, 440, "Latency of single calls while the cache works in the background",
-        "one thread calls, a second one flushes or prunes; reading the clock included; lower is better",
+        "one thread calls, a second one flushes or prunes; reading the clock included; lower is better; "
+        "up to p99.9: of 10,000 calls, in the median",
     )
     found = False
     for i, name in enumerate(("visit", "put")):
