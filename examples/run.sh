@@ -4,8 +4,8 @@
 #
 #   examples/run.sh [OPTION...] [FILE-OR-DIRECTORY...]
 #
-# Without files it takes the licence texts of the system. Without DATABASE_URL it starts a PostgreSQL
-# server of its own in a temporary directory, and nothing of that is left afterwards.
+# Without files it takes the licence and copyright texts of the system. Without DATABASE_URL it starts a
+# PostgreSQL server of its own in a temporary directory, and nothing of that is left afterwards.
 #
 # CXX names another compiler than g++, for example g++-12.
 #
@@ -52,7 +52,11 @@ while [[ $# -gt 0 ]]; do
   esac
   shift
 done
-if [[ ${#paths[@]} -eq 0 ]]; then paths=(/usr/share/common-licenses); fi
+if [[ ${#paths[@]} -eq 0 ]]; then
+  shopt -s nullglob
+  paths=(/usr/share/common-licenses /usr/share/doc/*/copyright)
+  shopt -u nullglob
+fi
 
 # --- install and build ------------------------------------------------------------------------------
 if [[ ${LAZYWRITER_WORD_COUNT_IS_BUILT-} != "$root" ]]; then
