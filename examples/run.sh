@@ -53,9 +53,10 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 if [[ ${#paths[@]} -eq 0 ]]; then
-  shopt -s nullglob
-  paths=(/usr/share/common-licenses /usr/share/doc/*/copyright)
-  shopt -u nullglob
+  paths=(/usr/share/common-licenses)
+  for text in /usr/share/doc/*/copyright; do
+    if [[ -f $text ]]; then paths+=("$text"); fi  # some are links to what is not installed
+  done
 fi
 
 # --- install and build ------------------------------------------------------------------------------
