@@ -63,6 +63,10 @@ struct CacheConfig {
   /// Milliseconds that close() without argument, and the destructor, may take; close() says what
   /// comes on top.
   std::chrono::milliseconds close_timeout{30'000};
+
+  /// The name of the cache: every line of its log begins with it. Empty: the adapter's (the table's
+  /// with PostgreSQL).
+  std::string name;
 };
 
 namespace detail {

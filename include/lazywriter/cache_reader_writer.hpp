@@ -13,12 +13,21 @@ namespace lazywriter {
 
 /// What a failed write means for what to do next.
 enum class WriteFailure {
-  /// The store could not do it now. Everything of the batch stays dirty and is tried again after a
-  /// backoff, for as long as it takes; nothing is parked.
+  /// The store could not do it now, perhaps because of one of the items. The batch is halved until
+  /// what fails stands alone; that is tried again, apart from the others and at its own pace, for
+  /// as long as it takes. It is never parked.
   transient,
   /// The store will not take an item as it is. The batch is halved until that item stands alone; it
   /// is parked after CacheConfig::park_after counted rejections.
   rejected,
+  /// The store as a whole is away or cannot take anything. The pass ends, everything stays dirty,
+  /// and after the backoff the next pass tries a single item first. If that is saved and a batch
+  /// fails like this once more, it is halved as if it were transient: an item can break a store,
+  /// too.
+  unavailable,
+  /// The answer to the commit was lost. As transient, but what was erased and then put again is not
+  /// erased for a second time: the row that is there may be the new one.
+  in_doubt,
 };
 
 namespace detail {
@@ -149,6 +158,15 @@ template <class RW>
 concept Interruptible = requires(RW& rw) {
   { rw.interrupt() }
   noexcept;
+};
+
+/// Optional: `store.name()` is the name of what is stored, a table's for example. A cache without a
+/// CacheConfig::name has this one in every line of its log. Called once, by the constructor.
+///
+///     std::string_view name() const;
+template <class RW>
+concept NamedStore = requires(const RW& rw) {
+  { rw.name() } -> std::convertible_to<std::string_view>;
 };
 
 }  // namespace lazywriter

@@ -267,6 +267,10 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// Returns: copies of what the store rejects, with the reason. Complexity: linear.
   std::vector<UnsavedItem<Item>> parked() const;
 
+  /// Returns: copies of what the store did not take although it was written alone, with the reason:
+  /// what is tried again apart from the others, and what is parked. Complexity: linear.
+  std::vector<UnsavedItem<Item>> failing() const;
+
   /// Effect: parked entries are dirty again, and the next flush tries them. Those that KeyChanged
   /// parked stay: they would be saved under another key. Returns: how many are dirty again.
   /// Complexity: linear.
@@ -317,14 +321,16 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
 
  private:
   using Core = detail::CacheCore<Item, ReaderWriter>;
+  using Flusher = detail::Flusher<Item, ReaderWriter>;
   friend class detail::Closing<LazyWriterCache>;
 
   bool store(Item& item, bool may_wait);
   void wake_pruner_if_full();
-  std::vector<UnsavedItem<Item>> list_unsaved(bool only_parked) const;
+  template <class Wanted>
+  std::vector<UnsavedItem<Item>> list_unsaved(Wanted wanted) const;
 
   Core core_;
-  detail::Flusher<Item, ReaderWriter> flusher_;
+  Flusher flusher_;
   detail::Pruner<Item> pruner_;
   detail::Closing<LazyWriterCache> closing_;
   // Last, in this order: the loops use everything above, so they start after it and are joined

@@ -130,13 +130,17 @@ class MemoryReaderWriter {
     step(StoreCall::commit_tx, FaultTime::after_effect);
   }
 
-  /// Returns: rejected for StoreRejected, transient for everything else. Throws and blocks: as
+  /// Returns: rejected for StoreRejected, unavailable for StoreUnavailable, in_doubt for
+  /// StoreInDoubt, transient for everything else. Throws and blocks: as
   /// scripted.
   WriteFailure classify(const std::exception& error) {
     step(StoreCall::classify, FaultTime::before_effect);
-    const bool is_rejection = dynamic_cast<const StoreRejected*>(&error) != nullptr;
+    WriteFailure failure = WriteFailure::transient;
+    if (dynamic_cast<const StoreRejected*>(&error)) failure = WriteFailure::rejected;
+    if (dynamic_cast<const StoreUnavailable*>(&error)) failure = WriteFailure::unavailable;
+    if (dynamic_cast<const StoreInDoubt*>(&error)) failure = WriteFailure::in_doubt;
     step(StoreCall::classify, FaultTime::after_effect);
-    return is_rejection ? WriteFailure::rejected : WriteFailure::transient;
+    return failure;
   }
 
   /// Effect: a hanging begin_tx, save, erase or commit_tx, and every later one, throws StoreDown,
@@ -300,8 +304,10 @@ class MemoryReaderWriter {
   void throw_if_rejected(const key_type& key, StoreCall at) const {
     const auto found = state_->rejections.find(key);
     if (found == state_->rejections.end() || found->second.at != at) return;
-    if (found->second.as == StoreFault::rejected) throw StoreRejected(found->second.message);
-    throw StoreDown(found->second.message);
+    const std::string& message = found->second.message;
+    if (found->second.as == StoreFault::rejected) throw StoreRejected(message);
+    if (found->second.as == StoreFault::unavailable) throw StoreUnavailable(message);
+    throw StoreDown(message);
   }
 
   // The row that a save of `key` would replace, as the transaction sees it; the lock is held.

@@ -35,6 +35,10 @@ enum class StoreFault : std::uint8_t {
   transient,
   /// Throws StoreRejected, which MemoryReaderWriter calls WriteFailure::rejected.
   rejected,
+  /// Throws StoreUnavailable, which MemoryReaderWriter calls WriteFailure::unavailable.
+  unavailable,
+  /// Throws StoreInDoubt, which MemoryReaderWriter calls WriteFailure::in_doubt.
+  in_doubt,
   /// Throws an int: nothing that derives from std::exception.
   unknown,
   /// Does not return until recover(), and then goes on; or until interrupt(), for the calls that it
@@ -47,6 +51,18 @@ enum class FaultTime : std::uint8_t { before_effect, after_effect };
 
 /// A scripted failure: the store cannot do it now.
 class StoreDown : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A scripted failure: the store as a whole is away.
+class StoreUnavailable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A scripted failure: the answer to the commit was lost.
+class StoreInDoubt : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
@@ -89,6 +105,10 @@ class CallScript {
         throw StoreDown("the store is down");
       case StoreFault::rejected:
         throw StoreRejected("rejected by the store");
+      case StoreFault::unavailable:
+        throw StoreUnavailable("the store is away");
+      case StoreFault::in_doubt:
+        throw StoreInDoubt("the answer to the commit was lost");
       case StoreFault::unknown:
         throw 42;
       case StoreFault::hang:

@@ -66,6 +66,26 @@ TEST_F(DirtyQueueTest, WhatIsKeptWaitsInFrontOfWhatWasWrittenMeanwhile) {
   EXPECT_EQ(turn(), (std::vector{0, 2, 3, 1}));
 }
 
+TEST_F(DirtyQueueTest, WhatTheTurnDidNotComeToWaitsBehindWhatIsKept) {
+  write(0, 10);
+  write(1, 20);
+  write(2, 30);
+  queue_.begin_turn();
+  write(3, 40);
+  Node& first = *queue_.next();
+  queue_.wait_again(*queue_.next(), Place::front);
+  queue_.wait_again(first, Place::back);
+  queue_.end_turn();
+  EXPECT_EQ(queue_.oldest(), 10);
+  EXPECT_EQ(turn(), (std::vector{1, 2, 3, 0}));
+  queue_.forget();
+  write(2, 30);
+  queue_.begin_turn();
+  queue_.end_turn();
+  EXPECT_EQ(queue_.oldest(), 30);
+  EXPECT_EQ(turn(), std::vector{2});
+}
+
 TEST_F(DirtyQueueTest, WhatTheFlusherHoldsIsNotLinkedAndStillTellsItsAge) {
   nodes_[0].second.in_flight = true;
   write(0, 10);

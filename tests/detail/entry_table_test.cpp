@@ -275,7 +275,7 @@ TEST_F(EntryTableTest, WrittenInFlightStaysDirtyWithTheTimeOfThatWrite) {
 TEST_F(EntryTableTest, AFailedAttemptLeavesTheEntryAsUnsavedAsBefore) {
   Node& node = in_flight("a", 10);
   put("a", 2, 20);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   EXPECT_FALSE(node.second.failed) << "it was an older version that failed";
   table_.land(node, Place::front);
   table_.end_turn();
@@ -283,7 +283,7 @@ TEST_F(EntryTableTest, AFailedAttemptLeavesTheEntryAsUnsavedAsBefore) {
 
   table_.begin_turn();
   table_.pin_next();
-  Table::give_back(node, Table::take(node));
+  Table::give_back(node, Table::take(node), false, true);
   EXPECT_TRUE(node.second.failed);
   table_.land(node, Place::front);
   table_.end_turn();
@@ -355,7 +355,7 @@ TEST_F(EntryTableTest, ATombstoneOfAnUnknownKeyOwnsTheKeyAndCanComeToLife) {
 
 TEST_F(EntryTableTest, ParkedEntriesWaitOutsideOfTheListUntilTheyAreWrittenOrRetried) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   node.second.trouble = std::make_unique<Trouble<std::string>>();
   table_.mark_parked(node);
   table_.land(node, Place::back);
@@ -372,7 +372,7 @@ TEST_F(EntryTableTest, ParkedEntriesWaitOutsideOfTheListUntilTheyAreWrittenOrRet
 
 TEST_F(EntryTableTest, AWriteReleasesAParkedEntry) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   node.second.trouble = std::make_unique<Trouble<std::string>>();
   table_.mark_parked(node);
   table_.land(node, Place::back);
@@ -385,7 +385,7 @@ TEST_F(EntryTableTest, AWriteReleasesAParkedEntry) {
 
 TEST_F(EntryTableTest, AForgottenParkedEntryLeaves) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   node.second.trouble = std::make_unique<Trouble<std::string>>();
   table_.mark_parked(node);
   table_.land(node, Place::back);
@@ -434,7 +434,7 @@ TEST_F(EntryTableTest, ADiscardInFlightIsHonouredWhenItLands) {
   EXPECT_EQ(table_.discard_dirty([](Table::Removed&&) {}), 1U);
   EXPECT_EQ(find("a"), &node) << "the flusher still points to it";
   expect_counts(1, 0, 0, 0, 1);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   table_.land(node, Place::front);
   table_.end_turn();
   expect_counts(1, 1, 0);
@@ -444,11 +444,11 @@ TEST_F(EntryTableTest, AWriteAfterADiscardInFlightSurvivesTheFailure) {
   Node& node = in_flight("a", 10);
   table_.discard_dirty([](Table::Removed&&) {});
   put("a", 2, 20);
-  Table::give_back(node, 10);
+  Table::give_back(node, 10, false, true);
   EXPECT_EQ(node.second.unsaved_since, 20);
   // Taken again in the same pass, and failed again: the mark of the old discard must not eat the
   // write.
-  Table::give_back(node, Table::take(node));
+  Table::give_back(node, Table::take(node), false, true);
   table_.land(node, Place::front);
   table_.end_turn();
   EXPECT_EQ(node.second.unsaved_since, 20);

@@ -10,6 +10,7 @@ namespace lazywriter::detail {
 namespace {
 
 using std::chrono::milliseconds;
+using Fate = RetryPolicy::Fate;
 
 class RetryPolicyTest : public ::testing::Test {
  protected:
@@ -22,59 +23,153 @@ class RetryPolicyTest : public ::testing::Test {
     return config;
   }
 
+  /// Attempts of that outcome until the pass is over. Returns: how many.
+  static unsigned fail_until_over(RetryPolicy& policy, Outcome outcome) {
+    for (unsigned tries = 1; tries < 1'000; ++tries) {
+      if (policy.decide(outcome, policy.batch_limit()).ends_pass) return tries;
+    }
+    return 1'000;
+  }
+
+  void SetUp() override { policy_.begin_pass(); }
+
   RetryPolicy policy_{config()};
   Trouble<std::string> trouble_;
 };
 
-TEST_F(RetryPolicyTest, ABatchThatFailedIsHalvedAndGrowsAgainWithPassesThatGoThrough) {
+TEST_F(RetryPolicyTest, EveryFailureForNowHalvesTheBatchAndEveryCommitDoublesIt) {
   EXPECT_EQ(policy_.batch_limit(), 100U);
-  policy_.batch_failed(60);
+  EXPECT_EQ(policy_.decide(Outcome::transient, 60).fate, Fate::split);
   EXPECT_EQ(policy_.batch_limit(), 30U);
-  policy_.pass_ended(true, true);
-  EXPECT_EQ(policy_.batch_limit(), 30U) << "the retry must not be larger";
-  policy_.pass_ended(false, true);
-  EXPECT_EQ(policy_.batch_limit(), 60U);
-  policy_.pass_ended(false, true);
+  policy_.decide(Outcome::transient, 30);
+  EXPECT_EQ(policy_.batch_limit(), 15U);
+  EXPECT_EQ(policy_.decide(Outcome::committed, 15).fate, Fate::complete);
+  EXPECT_EQ(policy_.batch_limit(), 30U);
+  policy_.decide(Outcome::committed, 30);
+  policy_.decide(Outcome::committed, 60);
   EXPECT_EQ(policy_.batch_limit(), 100U);
-  policy_.batch_failed(1);
-  EXPECT_EQ(policy_.batch_limit(), 1U);
 }
 
 TEST_F(RetryPolicyTest, ALargeBatchLimitDoesNotOverflow) {
   CacheConfig huge;
   huge.max_batch = static_cast<std::size_t>(-1);
   RetryPolicy policy(huge);
-  policy.batch_failed(huge.max_batch);
+  policy.begin_pass();
+  policy.decide(Outcome::transient, huge.max_batch);
   for (int i = 0; i < 3; ++i)
-    policy.pass_ended(false, true);
+    policy.decide(Outcome::committed, 1);
   EXPECT_EQ(policy.batch_limit(), huge.max_batch);
+}
+
+TEST_F(RetryPolicyTest, ARejectionSaysNothingOfTheSize) {
+  EXPECT_EQ(policy_.decide(Outcome::rejected, 100).fate, Fate::split);
+  EXPECT_EQ(policy_.decide(Outcome::rejected, 1).fate, Fate::isolate);
+  EXPECT_EQ(policy_.batch_limit(), 100U);
+  EXPECT_FALSE(policy_.descends());
+  EXPECT_FALSE(policy_.store_failed());
+}
+
+TEST_F(RetryPolicyTest, WhatFailsForNowIsHalvedUntilItStandsAloneAndThenOthersAreTriedAsAWhole) {
+  EXPECT_FALSE(policy_.descends());
+  unsigned attempts = 0;
+  for (std::size_t size = 100; size != 0; size /= 2, ++attempts)
+    policy_.decide(Outcome::transient, size);
+  while (policy_.descends()) {
+    policy_.decide(Outcome::transient, 1);
+    ++attempts;
+  }
+  EXPECT_EQ(attempts, 8U);
+  EXPECT_EQ(policy_.batch_limit(), 100U);
+  policy_.decide(Outcome::committed, 1);
+  EXPECT_EQ(policy_.batch_limit(), 2U) << "that one was in the way, but who knows of the others";
+}
+
+TEST_F(RetryPolicyTest, AStoreThatTakesNothingIsGivenUpForThisPass) {
+  EXPECT_LE(fail_until_over(policy_, Outcome::transient), 80U);
+  EXPECT_TRUE(policy_.store_failed());
+}
+
+TEST_F(RetryPolicyTest, FailuresBesideCommitsAreNotTheStores) {
+  policy_.decide(Outcome::committed, 10);
+  EXPECT_LE(fail_until_over(policy_, Outcome::transient), 80U);
+  EXPECT_FALSE(policy_.store_failed());
+}
+
+TEST_F(RetryPolicyTest, AnUnavailableStoreEndsThePassAndTheNextOneBeginsWithASingleEntry) {
+  EXPECT_EQ(policy_.decide(Outcome::unavailable, 100).fate, Fate::requeue);
+  EXPECT_TRUE(policy_.store_failed());
+  policy_.begin_pass();
+  EXPECT_EQ(policy_.batch_limit(), 1U);
+  const auto failed_probe = policy_.decide(Outcome::unavailable, 1);
+  EXPECT_EQ(failed_probe.fate, Fate::requeue_last) << "another one each time";
+  EXPECT_TRUE(failed_probe.ends_pass);
+  policy_.begin_pass();
+  EXPECT_EQ(policy_.batch_limit(), 1U);
+  EXPECT_EQ(policy_.decide(Outcome::committed, 1).fate, Fate::complete);
+  EXPECT_EQ(policy_.batch_limit(), 100U) << "the old size";
+  const auto again = policy_.decide(Outcome::unavailable, 100);
+  EXPECT_EQ(again.fate, Fate::split) << "perhaps an item breaks the store";
+  EXPECT_FALSE(again.ends_pass);
+}
+
+TEST_F(RetryPolicyTest, ABeginThatFailsEndsThePassAndKeepsTheSize) {
+  const auto decision = policy_.decide(Outcome::not_begun, 100);
+  EXPECT_EQ(decision.fate, Fate::requeue);
+  EXPECT_TRUE(decision.ends_pass);
+  EXPECT_TRUE(policy_.store_failed());
+  EXPECT_EQ(policy_.batch_limit(), 100U);
+}
+
+TEST_F(RetryPolicyTest, ADeadlineMakesTheNextTransactionSmaller) {
+  EXPECT_EQ(policy_.decide(Outcome::stopped, 100).fate, Fate::requeue);
+  EXPECT_EQ(policy_.batch_limit(), 50U);
+  EXPECT_FALSE(policy_.store_failed());
 }
 
 TEST_F(RetryPolicyTest, TheLoopWaitsAfterAFailedPassUntilOneGoesThrough) {
   RetryPolicy policy(config(milliseconds{10'000}));
+  const auto pass = [&](std::optional<Outcome> outcome) {
+    policy.begin_pass();
+    if (outcome) policy.decide(*outcome, 1);
+    policy.end_pass();
+  };
   EXPECT_LE(policy.not_before(), Clock::now());
-  policy.pass_ended(true, false);
+  pass(Outcome::transient);
   EXPECT_GT(policy.not_before(), Clock::now());
-  policy.pass_ended(false, false);
+  pass(std::nullopt);
   EXPECT_GT(policy.not_before(), Clock::now()) << "a pass with nothing to write proves nothing";
-  policy.pass_ended(false, true);
+  pass(Outcome::committed);
   EXPECT_LE(policy.not_before(), Clock::now());
 }
 
-TEST_F(RetryPolicyTest, AnEntryThatFailedAloneIsTriedAloneUntilOneLikeItRecovers) {
-  EXPECT_FALSE(policy_.is_loner(trouble_));
-  policy_.failed_alone(trouble_, "down");
-  EXPECT_TRUE(policy_.is_loner(trouble_));
+TEST_F(RetryPolicyTest, RetriesOfWhatFailedAloneGrowWithEachThatCommitsAndNeverBlameTheStore) {
+  EXPECT_EQ(policy_.retry_group(), 1U);
+  EXPECT_EQ(policy_.decide_retry(Outcome::transient, 1).fate, Fate::isolate);
+  EXPECT_FALSE(policy_.store_failed());
+  policy_.decide_retry(Outcome::committed, 1);
+  const std::size_t group = policy_.retry_group();
+  EXPECT_GT(group, 1U);
+  EXPECT_EQ(policy_.decide_retry(Outcome::transient, group).fate, Fate::split);
+  EXPECT_EQ(policy_.retry_group(), 1U);
+}
+
+TEST_F(RetryPolicyTest, AnEntryThatFailedAloneHasABackoffOfItsOwn) {
+  RetryPolicy policy(config(milliseconds{3'600'000}));
+  policy.failed_alone(trouble_, "down");
+  EXPECT_EQ(trouble_.isolated, Isolated::transient);
   EXPECT_EQ(trouble_.error, "down");
   EXPECT_EQ(trouble_.failures, 1U);
-  policy_.loner_recovered();
-  EXPECT_FALSE(policy_.is_loner(trouble_));
+  EXPECT_GT(trouble_.retry_at, Clock::now());
+  EXPECT_LE(policy.not_before(), Clock::now());
 }
 
 TEST_F(RetryPolicyTest, ParksAfterEnoughRejections) {
-  EXPECT_FALSE(policy_.rejected(trouble_, "no"));
-  EXPECT_FALSE(policy_.rejected(trouble_, "no"));
-  EXPECT_TRUE(policy_.rejected(trouble_, "no!"));
+  policy_.rejected_alone(trouble_, "no!");
+  EXPECT_EQ(trouble_.isolated, Isolated::rejected);
+  EXPECT_EQ(trouble_.rejections, 0U) << "whether it counts is not known yet";
+  EXPECT_FALSE(policy_.count_rejection(trouble_));
+  EXPECT_FALSE(policy_.count_rejection(trouble_));
+  EXPECT_TRUE(policy_.count_rejection(trouble_));
   EXPECT_EQ(trouble_.rejections, 3U);
   EXPECT_EQ(trouble_.error, "no!");
 }
@@ -82,9 +177,9 @@ TEST_F(RetryPolicyTest, ParksAfterEnoughRejections) {
 TEST_F(RetryPolicyTest, ParksNotBeforeTheLongestBackoffHasPassed) {
   RetryPolicy policy(config(milliseconds{3'600'000}));
   for (int i = 0; i < 100; ++i)
-    EXPECT_FALSE(policy.rejected(trouble_, "no"));
+    EXPECT_FALSE(policy.count_rejection(trouble_));
   trouble_.first_rejected -= std::chrono::hours{1};
-  EXPECT_TRUE(policy.rejected(trouble_, "no"));
+  EXPECT_TRUE(policy.count_rejection(trouble_));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace lazywriter::testing {
 namespace {
 
-enum class Ending { commits, fails, is_rejected, is_rejected_at_commit };
+enum class Ending { commits, fails, is_halved, is_rejected, is_rejected_at_commit };
 
 struct Phase {
   const char* name;
@@ -51,9 +51,11 @@ std::vector<Phase> phases() {
           {"InBeginRejected", begin_tx, is_rejected},
           {"InSave", save, commits},
           {"InSaveFailing", save, fails},
+          {"InSaveHalved", save, is_halved},
           {"InSaveRejected", save, is_rejected},
           {"InCommit", commit_tx, commits},
           {"InCommitFailing", commit_tx, fails},
+          {"InCommitHalved", commit_tx, is_halved},
           {"InCommitRejected", commit_tx, is_rejected_at_commit}};
 }
 
@@ -143,7 +145,11 @@ class FlushInterleavings : public ::testing::TestWithParam<std::tuple<Phase, Ope
       case Ending::commits:
         break;
       case Ending::fails:
-        store.fail_next(phase().blocked_in.value_or(StoreCall::commit_tx));
+        store.fail_next(phase().blocked_in.value_or(StoreCall::commit_tx), 1,
+                        StoreFault::unavailable);
+        break;
+      case Ending::is_halved:
+        store.fail_next(*phase().blocked_in, 1, StoreFault::transient);
         break;
       case Ending::is_rejected:
         store.reject(the_key);
@@ -171,7 +177,7 @@ class FlushInterleavings : public ::testing::TestWithParam<std::tuple<Phase, Ope
   [[nodiscard]] std::size_t unsaved_after_flush() const {
     switch (operation().effect) {
       case Effect::nothing:
-        return phase().ending == Ending::commits ? 0 : 1;
+        return phase().ending == Ending::commits || phase().ending == Ending::is_halved ? 0 : 1;
       case Effect::discards:
         return 0;
       case Effect::takes_part:
@@ -181,6 +187,7 @@ class FlushInterleavings : public ::testing::TestWithParam<std::tuple<Phase, Ope
         // A commit held the older version; a failure none. A rejection is followed by fresh
         // attempts in the same pass, which take the newer version along.
         if (phase().ending == Ending::commits) return later_than_copy() ? 1 : 0;
+        if (phase().ending == Ending::is_halved) return 0;  // halves, too
         if (phase().ending == Ending::fails) return 1;
         return stays_rejected() ? 1 : 0;
     }

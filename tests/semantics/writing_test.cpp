@@ -227,7 +227,7 @@ TEST(Writing, AnEraseOfWhatIsNotResidentReachesTheStore) {
   EXPECT_EQ(cache.stats().flushed_erases, 1U);
 }
 
-TEST(Writing, EraseThenPutIsOneSaveWithoutTheOldKeyData) {
+TEST(Writing, EraseThenPutBeforeAFlushIsANewRow) {
   Store store;
   generate_ids(store);
   Cache cache{store, manual()};
@@ -239,9 +239,13 @@ TEST(Writing, EraseThenPutIsOneSaveWithoutTheOldKeyData) {
   EXPECT_EQ(cache.peek("ann")->id, 0);
   const FlushResult result = cache.flush();
   EXPECT_EQ(result.written, 1U);
-  EXPECT_EQ(result.erased, 0U);
-  EXPECT_EQ(store.calls(StoreCall::erase), 0U);
-  EXPECT_EQ(cache.peek("ann")->id, 1);  // the row was there still, and kept its id
+  EXPECT_EQ(result.erased, 1U);
+  EXPECT_EQ(store.calls(StoreCall::begin_tx), 2U) << "both in one transaction";
+  EXPECT_EQ(cache.peek("ann")->id, 2);
+  EXPECT_EQ(store.row("ann")->id, 2);
+  cache.put({"ann", 3});
+  EXPECT_EQ(cache.flush().erased, 0U) << "the erase is committed";
+  EXPECT_EQ(store.row("ann")->id, 2);
 }
 
 TEST(Writing, APutKeepsTheKeyDataOfTheResidentItem) {

@@ -31,7 +31,7 @@ inline CacheConfig manual(CacheConfig config = {}) {
   config.retry_backoff_min = 0ms;
   config.retry_backoff_max = 0ms;
   config.close_timeout = 0ms;
-  config.park_after = 1;
+  if (config.park_after == CacheConfig{}.park_after) config.park_after = 1;
   if (config.shards == 0) config.shards = 1;
   return config;
 }

@@ -60,7 +60,7 @@ class CacheCore {
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
       : config_((validate(config), config)),
         shards_(config_),
-        gate_(this, std::move(store)),
+        gate_(this, std::move(store), config_.name),
         crowded_at_(crowded_shard(config_, shards_.count())) {}
 
   [[nodiscard]] const CacheConfig& config() const noexcept { return config_; }

@@ -59,7 +59,8 @@ class Closing {
     cache.core_.refuse_writes();
     if (!stopped_) flush_ = stop(cache, deadline_after(timeout));
     stopped_ = true;
-    CloseResult<Item> result{flush_, cache.list_unsaved(false)};
+    CloseResult<Item> result{
+        flush_, cache.list_unsaved([](const auto& entry) { return entry.holds_slot; })};
     for (auto& unsaved : result.unsaved) {
       if (unsaved.error.empty()) unsaved.error = flush_.error;  // no transaction could begin
     }
@@ -73,17 +74,17 @@ class Closing {
       const bool told = result_.has_value();
       const std::size_t unsaved = told ? 0 : close(cache, timeout).unsaved.size();
       if (unsaved != 0) {
-        cache.core_.gate().warn("lazywriter: the cache is destroyed with " +
-                                std::to_string(unsaved) + " unsaved entries");
+        cache.core_.gate().warn("the cache is destroyed with " + std::to_string(unsaved) +
+                                " unsaved entries");
       }
     } catch (...) {
-      cache.core_.gate().warn(
-          "lazywriter: the cache is destroyed, and could not list what is unsaved");
+      cache.core_.gate().warn("the cache is destroyed, and could not list what is unsaved");
     }
   }
 
  private:
   FlushResult stop(Cache& cache, Clock::time_point deadline) {
+    using Flusher = typename Cache::Flusher;
     const auto cut = [&cache]() noexcept {
       cache.flusher_.halt();
       cache.core_.gate().interrupt();
@@ -101,7 +102,8 @@ class Closing {
     if (cache.core_.config().flush_on_close) {
       const auto halted = [&cache] { return cache.flusher_.halted(); };
       const auto pause = [](Clock::time_point until) { std::this_thread::sleep_until(until); };
-      result = cache.flusher_.flush_until(deadline, halted, pause);
+      result = cache.flusher_.flush_until(deadline, Flusher::Persist::while_others_are_pending,
+                                          halted, pause);
     }
     cache.flusher_.halt();
     cache.flusher_.wait_idle(std::nullopt);

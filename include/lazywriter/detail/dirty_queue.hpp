@@ -46,11 +46,17 @@ class DirtyQueue {
     note_waiting(node);
   }
 
-  /// Effect: ends the turn, once every entry of it came from next() and is through. What was kept
-  /// goes back in front, oldest first.
+  /// Whether something was written since the turn began, or sent behind all others.
+  [[nodiscard]] bool has_newer() const noexcept { return !waiting_.empty(); }
+
+  /// Effect: ends the turn, once every entry that came from next() is through. What was kept goes
+  /// back in front, oldest first, then what the turn did not come to.
   void end_turn() noexcept {
+    // What came back was counted as waiting when it did.
+    if (!turn_.empty()) oldest_waiting_ = older(oldest_waiting_, oldest_in_turn_);
+    waiting_.prepend(turn_);
     waiting_.prepend(kept_);
-    oldest_in_turn_ = no_stamp;  // what is still dirty was counted as waiting when it came back
+    oldest_in_turn_ = no_stamp;
     if (waiting_.empty()) oldest_waiting_ = no_stamp;
   }
 

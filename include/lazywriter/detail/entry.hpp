@@ -83,6 +83,9 @@ struct KeyRefEqual {
   }
 };
 
+/// How an entry failed alone, without any other in the transaction.
+enum class Isolated : std::uint8_t { no, transient, rejected };
+
 /// What the flusher remembers of an entry that the store did not take. Few entries have one.
 template <class Key>
 struct Trouble {
@@ -93,9 +96,10 @@ struct Trouble {
   unsigned failures = 0;
   /// Rejected for good: out of the dirty queue until a write, retry_parked or discard_parked.
   bool parked = false;
-  /// The flusher's count of recoveries when the entry failed alone: until the next one it is tried
-  /// alone.
-  std::uint64_t alone_since = 0;
+  /// It failed alone, so it is tried apart from the others and halved no more.
+  Isolated isolated = Isolated::no;
+  /// The log was told.
+  bool named = false;
   Clock::time_point first_rejected{};
   /// The flusher's count of unblocked entries at the last rejection in a round that was cut short.
   std::uint64_t stuck_since = 0;
@@ -123,14 +127,23 @@ struct EntryFlags : EvictionHook {
   bool erased = false;
   /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
   bool in_flight = false;
-  /// Discarded since the flusher took its copy: a failed attempt does not make it dirty again.
-  bool discarded = false;
-  /// An attempt to save just what it holds now has failed.
-  bool failed = false;
   /// Counts against max_dirty.
   bool holds_slot = false;
+  // What few calls look at shares a byte, so that the content still begins at the eighth.
+  /// Discarded since the flusher took its copy: a failed attempt does not make it dirty again.
+  bool discarded : 1 = false;
+  /// An attempt to save just what it holds now has failed.
+  bool failed : 1 = false;
+  /// In one that the store began, so that it may be the cause.
+  bool suspect : 1 = false;
+  /// An erase was accepted before what it holds now and is not known to be committed: the row goes
+  /// before the item is saved, in one transaction.
+  bool erase_first : 1 = false;
   /// Only EntryContent writes to it.
   Holding holding = Holding::nothing;
+
+  /// Effect: no attempt to save what it holds now has failed.
+  void forget_failures() noexcept { failed = suspect = false; }
 
   [[nodiscard]] bool visible() const noexcept { return !erased; }
   [[nodiscard]] bool pinned() const noexcept { return holds_slot || in_flight; }

@@ -131,6 +131,8 @@ class EntryTable {
     rekey(node);
     if (entry.erased) {
       entry.erased = false;
+      // An erase that the store refuses is given up with this write; any other is still to come.
+      entry.erase_first = !entry.parked();
       --tombstones_;
       policy_.inserted(node);
     }
@@ -189,7 +191,7 @@ class EntryTable {
   static bool mark_rewritten(Node& node) noexcept {
     Entry<Item>& entry = node.second;
     if (entry.unsaved_since == no_stamp || entry.trouble != nullptr) return false;
-    entry.failed = false;
+    entry.forget_failures();
     return true;
   }
 
@@ -199,7 +201,7 @@ class EntryTable {
     const bool was_parked = entry.parked();
     if (was_parked) --parked_;
     entry.trouble.reset();
-    entry.failed = false;
+    entry.forget_failures();
     if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
     // What was parked has been unsaved since it was first written, whatever it holds now.
     if (entry.unsaved_since == no_stamp) entry.unsaved_since = now;
@@ -238,24 +240,32 @@ class EntryTable {
     return node;
   }
 
-  /// Effect: what the entry holds is taken along now; a later write is a newer version. Call it
-  /// right after copying, in the same hold of the lock. Returns: since when it was unsaved.
+  /// Effect: what the entry holds is staged now; a later write is a newer version. Call it right
+  /// after copying, in the same hold of the lock. Returns: since when it was unsaved.
   static Stamp take(Node& node) noexcept {
     node.second.discarded = false;
+    node.second.erase_first = false;
     return std::exchange(node.second.unsaved_since, no_stamp);
   }
 
   /// Effect: an attempt with the copy taken at `since` failed, the entry is as unsaved as before.
-  static void give_back(Node& node, Stamp since) noexcept {
+  /// `erases`: an erase was part of it that is still to come. `begun`: the store looked at it.
+  static void give_back(Node& node, Stamp since, bool erases, bool begun) noexcept {
     if (since == no_stamp) return;
     node.second.failed = node.second.unsaved_since == no_stamp;
-    put_back(node, since);
+    node.second.suspect = node.second.failed && (begun || node.second.suspect);
+    put_back(node, since, erases);
   }
 
   /// Effect: the copy taken at `since` was not tried, the entry is as unsaved as before.
-  static void put_back(Node& node, Stamp since) noexcept {
-    if (since != no_stamp && !node.second.discarded) node.second.unsaved_since = since;
+  static void put_back(Node& node, Stamp since, bool erases) noexcept {
+    if (since == no_stamp || node.second.discarded) return;
+    node.second.unsaved_since = since;
+    node.second.erase_first |= erases;
   }
+
+  /// Effect: the erase of the entry is committed, and nothing was saved since.
+  static void row_is_gone(Node& node) noexcept { node.second.erase_first = false; }
 
   /// Effect: the flusher is through with the entry in this pass. in flight -> parked if it is
   /// marked so; -> dirty if it holds something unsaved, in front of what was written since the pass
@@ -279,12 +289,16 @@ class EntryTable {
         entry.trouble != nullptr) {
       return false;
     }
-    entry.in_flight = entry.discarded = entry.failed = entry.holds_slot = false;
+    entry.in_flight = entry.discarded = entry.holds_slot = false;
+    entry.forget_failures();
     --in_flight_;
     --slots_;
     --pinned_;
     return true;
   }
+
+  /// Whether something was written since the turn began, or sent behind all others.
+  [[nodiscard]] bool has_newer() const noexcept { return dirty_.has_newer(); }
 
   /// Effect: marks a pinned entry, which has a trouble, as parked.
   void mark_parked(Node& node) noexcept {
@@ -312,6 +326,7 @@ class EntryTable {
       if (!entry.holds_slot || entry.parked()) continue;
       ++discarded;
       entry.unsaved_since = no_stamp;
+      entry.erase_first = false;
       if (entry.in_flight) {
         entry.discarded = true;
         entry.trouble.reset();
@@ -403,7 +418,7 @@ class EntryTable {
   Removed settle(Node& node) noexcept {
     Entry<Item>& entry = node.second;
     entry.discarded = false;
-    entry.failed = false;
+    entry.forget_failures();
     entry.trouble.reset();
     if (entry.holds_slot) release_slot(node);
     return entry.erased ? leave_as_tombstone(node) : Removed{};

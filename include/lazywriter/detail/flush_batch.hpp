@@ -1,4 +1,4 @@
-// One transaction's worth of entries: fresh copies out, one attempt, the outcome back in.
+// One transaction's worth of entries: fresh copies of what they hold, and the attempt to write it.
 #pragma once
 
 #include <algorithm>
@@ -8,25 +8,34 @@
 #include <utility>
 #include <vector>
 
-#include "lazywriter/detail/prefetch.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 
 namespace lazywriter::detail {
 
-/// An entry that the flusher has pinned. The node stays in the map until it is landed.
+/// An entry that the flusher has pinned. Its node stays in the map until it is unpinned.
 template <class Item>
 struct Pin {
   Shard<Item>* shard = nullptr;
-  /// nullptr once it is landed.
+  /// nullptr once it is unpinned.
   typename Shard<Item>::Node* node = nullptr;
-  /// Since when the copy that is under way was unsaved; no_stamp when no copy is taken.
+  /// Since when the copy that is under way was unsaved; no_stamp when no copy is staged.
   Stamp since = no_stamp;
-  /// The place of that copy among the items, or of the key among those to erase.
+  /// The place of that copy among the items.
   std::size_t place = 0;
+  /// What the attempt does: an erase, a save, or first the one and then the other.
   bool erases = false;
+  bool saves = false;
   /// An attempt had failed when it was pinned.
   bool failed_before = false;
+
+  // Of an entry that failed alone:
+  /// Its own backoff is over.
+  bool due = true;
+  /// It was tried in this pass.
+  bool tried = false;
+  /// By the attempt of the round under way.
+  bool rejected = false;
 };
 
 /// Effect: makes room for `count` elements in all, so that adding them cannot fail.
@@ -38,38 +47,46 @@ void grow(Vector& vector, std::size_t count) {
 /// How many copies are kept from one pass to the next, at most.
 inline constexpr std::size_t copies_kept = 1'024;
 
-/// Copies, writes and lands pinned entries. Owned by the Flusher and used under its token. The
-/// copies are kept from batch to batch and assigned to, where that destroys nothing: an item whose
-/// strings are there already takes no memory, and what malloc and free cost is more than the rest
-/// of a copy.
+/// What came of one transaction.
+struct Attempt {
+  Verdict verdict;
+  /// Entries that were in it.
+  std::size_t entries = 0;
+  std::size_t saved = 0;
+  std::size_t erased = 0;
+  /// Entries tried again as they were when an attempt failed.
+  std::size_t retried = 0;
+  /// Whether an attempt had failed for one of them when it was pinned.
+  bool failed_before = false;
+};
+
+/// What staging an entry came to.
+enum class Staged : std::uint8_t {
+  yes,
+  /// It holds nothing unsaved any more.
+  nothing,
+  /// It cannot be copied; the exception is being handled no more, its text is FlushBatch::error.
+  unreadable,
+};
+
+/// Copies entries and writes the copies; changes nothing of an entry but what says that a copy is
+/// under way. Owned by the flusher and used under its token. The copies are kept from batch to
+/// batch and assigned to, where that destroys nothing: an item whose strings are there already
+/// takes no memory, and what malloc and free cost is more than the rest of a copy.
 template <class Item, class Gate>
 class FlushBatch {
  public:
-  using Part = Shard<Item>;
-  using Table = typename Part::Table;
-  using Node = typename Part::Node;
+  using Table = typename Shard<Item>::Table;
+  using Node = typename Shard<Item>::Node;
   using Key = key_type_t<Item>;
 
-  FlushBatch(ShardSet<Item>& shards, Gate& gate) : shards_(shards), gate_(gate) {}
-
-  struct Attempt {
-    Verdict verdict;
-    /// Entries that were in the transaction.
-    std::size_t entries = 0;
-    std::size_t saved = 0;
-    std::size_t erased = 0;
-    std::size_t retried = 0;
-    /// Whether one of them had failed alone before.
-    bool was_alone = false;
-    /// Whether an attempt had failed for one of them when it was pinned.
-    bool failed_before = false;
-  };
+  explicit FlushBatch(Gate& gate) : gate_(gate) {}
 
   /// Effect: begins an empty batch. No lock of a shard may be held.
   void clear() noexcept {
     // To assign to one of these, under a lock, would destroy what it holds there.
     if constexpr (!assignment_destroys_nothing<Item>) items_.clear();
-    taken_ = 0;
+    used_ = 0;
     keys_.clear();
     attempt_ = {};
   }
@@ -81,164 +98,71 @@ class FlushBatch {
     }
   }
 
-  /// Effect: makes room for `more` items, so that taking them along needs no memory but that of the
+  /// Effect: makes room for `more` items, so that staging them needs no memory but that of the
   /// copies. Throws: std::bad_alloc.
-  void make_room(std::size_t more) { grow(items_, taken_ + more); }
+  void make_room(std::size_t more) { detail::grow(items_, used_ + more); }
 
-  /// Effect: takes along a fresh copy of what a pinned entry holds now. An entry that holds nothing
-  /// unsaved any more is landed; one that cannot be copied is given to `unreadable(pin, error)`,
-  /// which must land it. Under the shard's lock.
-  template <class Land, class Unreadable>
-  void take(Pin<Item>& pin, Land&& land, Unreadable&& unreadable) noexcept {
-    Node& node = *pin.node;
-    if (node.second.unsaved_since == no_stamp || node.second.parked()) {
-      land(pin, Place::front);
-      return;
-    }
+  /// Effect: a fresh copy of what the entry holds now is part of the next transaction; a later
+  /// write is a newer version. Under the shard's lock. Never throws.
+  Staged stage(Pin<Item>& pin) noexcept {
+    auto& entry = pin.node->second;
+    if (entry.unsaved_since == no_stamp || entry.parked()) return Staged::nothing;
+    const std::size_t keys_before = keys_.size();
     try {
-      pin.erases = node.second.erased;
-      pin.place = pin.erases ? keys_.size() : taken_;
-      if (pin.erases) {
-        keys_.push_back(Table::key_of(node));
-      } else {
-        copy(std::as_const(node.second).item());
-      }
+      pin.saves = !entry.erased;
+      pin.erases = entry.erased || entry.erase_first;
+      if (pin.erases) keys_.push_back(Table::key_of(*pin.node));
+      pin.place = used_;
+      if (pin.saves) copy(std::as_const(entry).item());
     } catch (...) {
-      node.second.failed = true;
-      unreadable(pin, current_error_text());
-      return;
+      error_ = detail::current_error_text();
+      if (keys_.size() != keys_before) keys_.pop_back();
+      return Staged::unreadable;
     }
-    pin.since = Table::take(node);
-    attempt_.retried += node.second.failed ? 1U : 0U;
+    pin.since = Table::take(*pin.node);
+    ++attempt_.entries;
+    attempt_.retried += entry.failed ? 1U : 0U;
     attempt_.failed_before |= pin.failed_before;
-    attempt_.was_alone |= node.second.trouble != nullptr && node.second.trouble->failures != 0;
+    return Staged::yes;
   }
 
-  /// Effect: writes what was taken along in one transaction; `pins` are those of the batch. On
-  /// success the entries are landed with what the store generated; else they are as unsaved as
-  /// before and still pinned. The batch is empty then. Never throws.
-  /// `stop(Before)`: see StoreGate::write.
-  template <class Land, class Stop>
-  Attempt write(std::span<Pin<Item>> pins, Land&& land, Stop&& stop) noexcept {
-    Attempt attempt = std::exchange(attempt_, {});
-    attempt.saved = taken_;
-    attempt.erased = keys_.size();
-    attempt.entries = attempt.saved + attempt.erased;
-    if (attempt.entries == 0) return attempt;
+  /// Returns: why the last entry that was unreadable is so.
+  [[nodiscard]] std::string& error() noexcept { return error_; }
 
-    attempt.verdict = gate_.write(keys_, std::span(items_).first(taken_), stop);
-    if (attempt.verdict.outcome == Outcome::committed) {
-      for_each_hold(pins, [&](Part& shard, Pin<Item>& pin) {
-        shard.mutex.assert_held();
-        merge(pin);
-        if (shard.table.land_saved(*pin.node)) {
-          pin.node = nullptr;
-        } else {
-          land(pin, Place::back);
-        }
-      });
-    } else {
-      for_each_hold(pins, [](Part&, Pin<Item>& pin) {
-        Table::give_back(*pin.node, std::exchange(pin.since, no_stamp));
-      });
+  /// Effect: writes what is staged in one transaction; `stop(Before)`: see StoreGate::write. Never
+  /// throws. Returns: what came of it. The copies stay, with what the store generated, until clear.
+  template <class Stop>
+  Attempt write(Stop&& stop) noexcept {
+    Attempt attempt = std::exchange(attempt_, {});
+    attempt.saved = used_;
+    attempt.erased = keys_.size();
+    if (attempt.entries != 0) {
+      attempt.verdict = gate_.write(keys_, std::span(items_).first(used_), stop);
     }
-    clear();
     return attempt;
   }
 
-  /// Effect: takes a fresh copy of what each pinned entry holds now and writes all of them. Never
-  /// throws: out of memory is a transient failure. See take and write.
-  template <class Land, class Unreadable, class Stop>
-  Attempt take_and_write(std::span<Pin<Item>> pins, Land&& land, Unreadable&& unreadable,
-                         Stop&& stop) noexcept {
-    clear();
-    try {
-      make_room(pins.size());
-    } catch (...) {
-      Attempt attempt;
-      attempt.verdict = {Outcome::transient, current_error_text()};
-      attempt.entries = count_live(pins);
-      return attempt;
-    }
-    for_each_hold(pins, [&](Part&, Pin<Item>& pin) { take(pin, land, unreadable); });
-    return write(pins, land, stop);
-  }
-
-  /// Effect: calls `visit(shard, pin)` for every pin that is not landed, under its shard's lock, in
-  /// holds of at most entries_per_hold; slots that came free go back, and entries that left the map
-  /// are destroyed outside of the lock.
-  template <class Visit>
-  void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
-    std::size_t fetched = 0;
-    for (std::size_t i = 0; i < pins.size();) {
-      for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
-        prefetch_for_landing(pins[fetched].node);
-      if (pins[i].node == nullptr) {
-        ++i;
-        continue;
-      }
-      const std::size_t hold_end = std::min(pins.size(), i + entries_per_hold);
-      {
-        Part& shard = *pins[i].shard;
-        const YieldingLock lock(shard.mutex);
-        const std::size_t slots_before = shard.table.slots();
-        for (const std::size_t begin = i; i < hold_end; ++i) {
-          if (i == begin + entries_while_waited_for && shard.mutex.waited_for()) break;
-          if (pins[i].node == nullptr) continue;
-          if (pins[i].shard != &shard) break;
-          visit(shard, pins[i]);
-        }
-        shard.return_slots(shards_.slots(), slots_before - shard.table.slots());
-        shard.publish_clean();
-      }
-      graveyard_.clear();
-    }
-  }
-
-  /// Effect: keeps an entry that left the map until the lock is released. Under a lock.
-  void bury(typename Part::Removed&& removed) noexcept { graveyard_(std::move(removed)); }
-
-  static std::size_t count_live(std::span<const Pin<Item>> pins) noexcept {
-    return static_cast<std::size_t>(std::count_if(
-        pins.begin(), pins.end(), [](const auto& pin) { return pin.node != nullptr; }));
-  }
+  /// Returns: the copy that `pin` staged, as the store has it after the commit.
+  [[nodiscard]] const Item& saved(const Pin<Item>& pin) const noexcept { return items_[pin.place]; }
 
  private:
   void copy(const Item& item) {
-    if (taken_ < items_.size()) {
-      items_[taken_] = item;
+    if (used_ < items_.size()) {
+      items_[used_] = item;
     } else {
       items_.push_back(item);
     }
-    ++taken_;
+    ++used_;
   }
 
-  /// Effect: the copy of the entry is committed. Under the shard's lock.
-  void merge(Pin<Item>& pin) noexcept {
-    auto& entry = pin.node->second;
-    if (!pin.erases && !entry.erased) {
-      try {
-        entry.item().copy_key_data_from(items_[pin.place]);
-      } catch (...) {  // NOLINT(bugprone-empty-catch)
-        // The row is saved; only what the store generated could not be taken over, which the next
-        // save brings again.
-      }
-    }
-    if (!entry.erased && !Table::key_lies_apart(*pin.node)) Table::rekey(*pin.node);
-    entry.failed = false;
-    if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
-    pin.since = no_stamp;
-  }
-
-  ShardSet<Item>& shards_;
   Gate& gate_;
-  /// Copies for the next transaction, and behind the first taken_ ones those of earlier ones.
+  /// Copies for the next transaction, and behind the first used_ ones those of earlier ones.
   std::vector<Item> items_;
-  std::size_t taken_ = 0;
+  std::size_t used_ = 0;
   std::vector<Key> keys_;
   /// What is known of the attempt before it is made.
   Attempt attempt_;
-  Graveyard<typename Part::Removed> graveyard_;
+  std::string error_;
 };
 
 }  // namespace lazywriter::detail

@@ -1,25 +1,45 @@
-// One pass over what is dirty: everything once in batches, halving what fails, parking what is
-// refused.
+// One pass over what is dirty.
+//
+// WHAT A PASS DOES. It pins every entry that was dirty when it began and sorts it by what is known
+// of it:
+//
+//     fresh      No attempt to save just this value has failed. Written first, oldest first, in
+//                batches.
+//     carried    Part of a batch that failed in an earlier pass. Written after the fresh ones, in
+//                batches.
+//     suspect    Part of a batch that failed in this pass. Its range of entries is tried by halves.
+//     isolated   Failed alone, in this pass or an earlier one. Retried last, one by one.
+//
+// Every transaction goes the same way (FlushTransaction): stage copies of the entries, write them,
+// ask RetryPolicy::decide what came of it, complete or move the entries by its answer, record it.
+//
+//     fate            the entries
+//     ------------    ------------------------------------------------------------------
+//     complete        merge what the store generated; clean, unless written since
+//     split           suspects, as two ranges of half their number
+//     isolate         isolated, with what the store said
+//     requeue         dirty as before, in front (or behind: requeue_last)
+//
+// So what is good is stored before anything is halved, however much is bad; and after every
+// retries_in_a_row failures in a row the pass looks whether something newer waits, and makes way.
+//
+// At the end of the pass everything that is still pinned is dirty again (or parked), in the order
+// in which the next pass should come to it.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <new>
-#include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "lazywriter/cache_config.hpp"
-#include "lazywriter/detail/flush_batch.hpp"
-#include "lazywriter/detail/flush_ledger.hpp"
-#include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/flush_recorder.hpp"
+#include "lazywriter/detail/flush_transaction.hpp"
+#include "lazywriter/detail/pass_entries.hpp"
 #include "lazywriter/detail/retry_policy.hpp"
 #include "lazywriter/detail/shard.hpp"
-#include "lazywriter/detail/store_gate.hpp"
 
 namespace lazywriter::detail {
 
@@ -30,351 +50,283 @@ class FlushPassRunner {
  public:
   FlushPassRunner(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config)
       : shards_(shards),
-        config_(config),
-        batch_(shards, gate),
-        ledger_(gate, config.max_dirty),
-        retry_(config) {}
+        max_batch_(config.max_batch),
+        entries_(shards),
+        transaction_(entries_, gate, config) {}
 
   /// Effect: one pass. Never throws.
   void run(FlushPass& pass) noexcept {
-    for (const auto& shard : shards_) {
-      const MutexLock lock(shard->mutex);
-      shard->table.begin_turn();
-    }
+    begin(pass);
     try {
-      write_turn(pass);
-      retry_rejected(pass);
+      write_fresh(pass);
+      write_suspects(pass);
+      retry_isolated(pass);
     } catch (...) {
-      // Out of memory for our own lists. What is pinned is landed below, still dirty.
-      ledger_.failed(pass, {Outcome::transient, current_error_text()});
+      // Out of memory for our own lists. What is pinned is requeued below, still dirty.
+      retry_policy().pass_broke();
+      transaction_.recorder().broke(pass, detail::current_error_text());
     }
-    land_all(pass, pins_);
-    for (Suspect& suspect : suspects_)
-      land_all(pass, Pins(&suspect.pin, 1));
-    pins_.clear();
-    suspects_.clear();
-    batch_.clear();
-    batch_.keep(pass.wrote ? copies_kept : 0);
-    end_turn(pass);
-    retry_.pass_ended(pass.failed, pass.committed);
-    ledger_.pass_ended(pass, shards_);
+    end(pass);
   }
 
-  [[nodiscard]] const RetryPolicy& retry() const noexcept { return retry_; }
+  [[nodiscard]] const RetryPolicy& retry() const noexcept { return transaction_.retry(); }
 
   // By any thread:
 
   /// Effect: no transaction begins from now on; a pass under way ends as soon as the call under way
   /// does.
-  void halt() noexcept { halted_.store(true); }
-  [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
-  [[nodiscard]] FlushCounters counters() const noexcept { return ledger_.counters(); }
+  void halt() noexcept { transaction_.halt(); }
+  [[nodiscard]] bool halted() const noexcept { return transaction_.halted(); }
+  [[nodiscard]] FlushCounters counters() const noexcept {
+    return transaction_.recorder().counters();
+  }
 
  private:
-  using Pass = FlushPass;
   using Part = Shard<Item>;
-  using Table = typename Part::Table;
   using Node = typename Part::Node;
-  using Batch = FlushBatch<Item, Gate>;
-  using Pins = std::span<Pin<Item>>;
+  using Pins = typename PassEntries<Item>::Pins;
+  using Range = typename PassEntries<Item>::Range;
+  using Fate = RetryPolicy::Fate;
 
-  /// An entry that was rejected alone in this pass, or in one before.
-  struct Suspect {
-    Pin<Item> pin;
-    std::string error;
-    /// By the attempt of the round under way.
-    bool rejected = false;
-    /// It failed alone for now, before this pass.
-    bool alone = false;
-  };
+  RetryPolicy& retry_policy() noexcept { return transaction_.retry(); }
+  bool over(FlushPass& pass) const noexcept { return transaction_.over(pass); }
 
-  // ---- the main part: everything once, in batches
+  void begin(FlushPass& pass) noexcept {
+    retry_policy().begin_pass();
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      shard->table.begin_turn();
+    }
+    pass.over |= halted();
+  }
+
+  // ---- fresh: everything once, in batches
 
   /// Takes a few entries of each shard in turn: while it is busy with one shard, what comes next in
   /// the others is fetched from memory. Each pass begins one shard further, so that passes that are
   /// cut short leave none of them out.
-  void write_turn(Pass& pass) {
+  void write_fresh(FlushPass& pass) {
     unfinished_.clear();
-    grow(unfinished_, shards_.count());
+    detail::grow(unfinished_, shards_.count());
     for (std::size_t i = 0; i < shards_.count(); ++i)
       unfinished_.push_back(&shards_[(first_shard_ + i) % shards_.count()]);
     ++first_shard_;
     while (!unfinished_.empty() && !over(pass)) {
-      std::erase_if(unfinished_, [&](Part* shard) { return !take_some(pass, *shard); });
+      std::erase_if(unfinished_, [&](Part* shard) { return !collect_some(pass, *shard); });
     }
-    write_pins(pass);
+    write_fresh_batch(pass);
   }
 
-  /// Effect: pins the next entries of a shard's turn, and writes what is pinned once that is a
+  /// Effect: collects the next entries of a shard, and writes what is collected once that is a
   /// batch. Returns: whether there may be more.
-  bool take_some(Pass& pass, Part& shard) {
+  bool collect_some(FlushPass& pass, Part& shard) {
     if (pass.over) return false;
-    const bool more = pin_some(pass, shard, make_room(pass));
-    if (pins_.size() >= retry_.batch_limit()) write_pins(pass);
+    const bool more = collect(pass, shard, make_room(pass));
+    if (entries_.fresh.size() >= retry().batch_limit()) write_fresh_batch(pass);
     return more;
   }
 
-  /// Effect: makes room to pin some more entries. A batch for which there is no memory is written
-  /// as large as it got. Returns: how many more. Throws: std::bad_alloc, if there is none even for
-  /// those alone.
-  std::size_t make_room(Pass& pass) {
+  /// Effect: makes room to collect some more entries. A batch for which there is no memory is
+  /// written as large as it got. Returns: how many more. Throws: std::bad_alloc, if there is none
+  /// even for those alone.
+  std::size_t make_room(FlushPass& pass) {
     const auto make = [this] {
-      const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
-      grow(pins_, pins_.size() + room);
-      grow(suspects_, suspects_.size() + room);
-      batch_.make_room(room);
+      const std::size_t room =
+          std::min(entries_per_hold, retry().batch_limit() - entries_.fresh.size());
+      entries_.make_room(room);
+      transaction_.make_room(room);
       return room;
     };
     try {
       return make();
     } catch (const std::bad_alloc&) {
-      if (pins_.empty()) throw;
+      if (entries_.fresh.empty()) throw;
     }
-    write_pins(pass);
+    write_fresh_batch(pass);
     return pass.over ? 0 : make();
   }
 
-  /// Effect: pins the next `room` entries of a shard's turn and takes copies along; what is not due
-  /// is landed, and what must be tried alone becomes a suspect. Returns: whether there may be more.
-  bool pin_some(Pass& pass, Part& shard, std::size_t room) {
+  /// Effect: pins the next `room` entries of a shard and sorts them; copies of the fresh ones are
+  /// staged now, while the next entry is fetched from memory. Returns: whether there may be more.
+  bool collect(FlushPass& pass, Part& shard, std::size_t room) {
     const YieldingLock lock(shard.mutex);
     for (std::size_t i = 0; i < room; ++i) {
       if (i == entries_while_waited_for && shard.mutex.waited_for()) return true;
       Node* const node = shard.table.pin_next();
       if (node == nullptr) return false;
-      Pin<Item> pin{.shard = &shard, .node = node, .failed_before = node->second.failed};
-      const auto& trouble = node->second.trouble;
-      if (trouble == nullptr) [[likely]] {
-        take_along(pass, pin);
-        continue;
-      }
-      const bool alone = retry_.is_loner(*trouble);
-      if (pass.only_due && trouble->retry_at > pass.started) {
-        pass.loner_waits |= alone;
-        pass.next_due = std::min(pass.next_due, trouble->retry_at);
-        land(pass, pin, Place::front);
-      } else if (alone || trouble->rejections != 0) {
-        suspects_.push_back({pin, {}, false, alone});
+      const auto& entry = node->second;
+      Pin<Item> pin{.shard = &shard, .node = node, .failed_before = entry.failed};
+      if (entry.trouble != nullptr && entry.trouble->isolated != Isolated::no) [[unlikely]] {
+        pin.due = !pass.only_due || entry.trouble->retry_at <= pass.started;
+        if (!pin.due) pass.next_due = std::min(pass.next_due, entry.trouble->retry_at);
+        entries_.isolated.push_back(pin);
+      } else if (entry.suspect) [[unlikely]] {
+        entries_.carried.push_back(pin);
       } else {
-        take_along(pass, pin);
+        transaction_.stage(pass, entries_.fresh.emplace_back(pin));
       }
     }
     return true;
   }
 
-  /// Effect: the pin is part of the next transaction. The copy is taken now, while the next entry
-  /// of the turn is fetched from memory. Under the shard's lock.
-  void take_along(Pass& pass, const Pin<Item>& pin) noexcept {
-    pins_.push_back(pin);
-    batch_.take(pins_.back(), lander(pass), pacer(pass));
-  }
-
-  /// Effect: writes what was taken along.
-  void write_pins(Pass& pass) {
+  /// Effect: writes the fresh entries that are collected, and what fails of them for now by halves
+  /// as far as that tells whether one of them is the cause.
+  void write_fresh_batch(FlushPass& pass) {
     if (over(pass)) {
-      land_all(pass, pins_);
-    } else {
-      grow(suspects_, suspects_.size() + 1);
-      settle(pass, pins_, note(pass, batch_.write(pins_, lander(pass), stopper(pass))));
+      entries_.requeue(pass, entries_.fresh, Place::front);
+    } else if (!entries_.fresh.empty()) {
+      transaction_.write_staged(pass, entries_.fresh);
     }
-    pins_.clear();
-    batch_.clear();
-  }
-
-  /// Effect: writes the pins in one transaction; halves what is rejected; lands all but the
-  /// suspects.
-  void write_range(Pass& pass, Pins pins) {
-    if (over(pass)) return land_all(pass, pins);
-    if (Batch::count_live(pins) == 0) return;
-    grow(suspects_, suspects_.size() + 1);
-    settle(pass, pins, attempt_write(pass, pins));
-  }
-
-  void settle(Pass& pass, Pins pins, typename Batch::Attempt attempt) {
-    switch (attempt.verdict.outcome) {
-      case Outcome::committed:
-        return;
-      case Outcome::rejected:
-        if (attempt.entries == 1) {
-          const auto at = std::find_if(pins.begin(), pins.end(),
-                                       [](const auto& pin) { return pin.node != nullptr; });
-          suspects_.push_back({*at, std::move(attempt.verdict.error)});
-          at->node = nullptr;
-        } else {
-          write_range(pass, pins.first(pins.size() / 2));
-          write_range(pass, pins.subspan(pins.size() / 2));
-        }
-        return;
-      case Outcome::transient:
-        if (attempt.entries == 1) return set_apart(pass, pins, std::move(attempt.verdict.error));
-        retry_.batch_failed(attempt.entries);
-        return land_all(pass, pins);
-      case Outcome::unavailable:
-      case Outcome::stopped:
-        return land_all(pass, pins);
+    entries_.fresh.clear();
+    while (retry().descends() && !entries_.ranges.empty() && !over(pass)) {
+      const Range range = entries_.ranges.back();
+      entries_.ranges.pop_back();
+      write_range(pass, range);
     }
   }
 
-  // ---- what was rejected alone, after the rest has been committed
+  // ---- carried and suspect: in batches, and by halves
 
-  /// Another item's row may have been in its way, or its parent not yet written: rounds repeat
-  /// while one of them commits something. Only a rejection in a round without progress says
-  /// something of the item; a round that is cut short goes on in the next pass.
-  void retry_rejected(Pass& pass) {
-    std::size_t writes_left = config_.max_batch;
+  /// Larger ranges first: what is good among the bad is stored early, and that the store takes it
+  /// is known before what is left stands alone.
+  void write_suspects(FlushPass& pass) {
+    std::size_t first_carried = 0;
+    std::size_t first_range = 0;
+    while (!over(pass)) {
+      const std::size_t untried = entries_.carried.size() - first_carried;
+      if (untried != 0) {
+        const std::size_t count = std::min(untried, retry().batch_limit());
+        transaction_.write(pass, Pins(entries_.carried).subspan(first_carried, count));
+        first_carried += count;
+      } else if (first_range != entries_.ranges.size()) {
+        write_range(pass, entries_.ranges[first_range++]);
+      } else {
+        break;
+      }
+      make_way(pass);
+    }
+  }
+
+  void write_range(FlushPass& pass, Range range) {
+    transaction_.write(pass, Pins(entries_.suspects).subspan(range.begin, range.end - range.begin));
+  }
+
+  // ---- isolated: one by one, after the rest has been committed
+
+  /// Another item's row may have been in the way of a rejected one, or its parent not yet written:
+  /// rounds repeat while one of them commits something. Only a rejection in a round without
+  /// progress says something of the item; a round that is cut short goes on in the next pass. What
+  /// failed for now is tried once a pass.
+  void retry_isolated(FlushPass& pass) {
+    auto& isolated = entries_.isolated;
+    std::size_t writes_left = max_batch_;
+    pass.failures_in_a_row = 0;
     bool progress = true;
     bool cut_short = false;
-    while (progress && writes_left != 0 && !suspects_.empty()) {
+    while (progress && writes_left != 0 && !isolated.empty()) {
       progress = false;
-      for (Suspect& suspect : suspects_) {
-        suspect.rejected = false;
+      for (Pin<Item>& pin : isolated)
+        pin.rejected = false;
+      for (std::size_t i = 0; i < isolated.size();) {
         if (over(pass) || writes_left == 0) {
-          pass.loner_waits |= suspect.alone;
           cut_short = true;
-          continue;
+          break;
         }
-        --writes_left;
-        const Pins alone(&suspect.pin, 1);
-        auto attempt = attempt_write(pass, alone);
-        progress |= attempt.verdict.outcome == Outcome::committed && attempt.entries != 0;
-        suspect.rejected = attempt.verdict.outcome == Outcome::rejected;
-        suspect.error = std::move(attempt.verdict.error);
-        if (attempt.verdict.outcome == Outcome::transient) {
-          set_apart(pass, alone, std::move(suspect.error));
-        }
+        const std::size_t group = next_group(i, writes_left);
+        if (group == 0) break;
+        writes_left -= group;
+        const Fate fate = transaction_.retry(pass, Pins(isolated).subspan(i, group));
+        progress |= fate == Fate::complete;
+        if (fate != Fate::split) i += group;
+        make_way(pass);
       }
-      if (progress) retry_.unblocked();
-      std::erase_if(suspects_, [](const Suspect& suspect) { return suspect.pin.node == nullptr; });
+      if (progress) retry_policy().unblocked();
+      std::erase_if(isolated, [](const Pin<Item>& pin) { return pin.node == nullptr; });
     }
-    // Those that this pass did not come to are landed in front of these, so that all have their
-    // turn.
-    for (Suspect& suspect : suspects_) {
-      if (!suspect.rejected) continue;
-      if (progress) {
-        land_back(pass, suspect);
-      } else {
-        count_rejection(pass, suspect, cut_short);
-      }
-    }
-  }
-
-  void land_back(Pass& pass, Suspect& suspect) noexcept {
-    batch_.for_each_hold(Pins(&suspect.pin, 1),
-                         [&](Part&, Pin<Item>& pin) { land(pass, pin, Place::back); });
-  }
-
-  void count_rejection(Pass& pass, Suspect& suspect, bool cut_short) {
-    pass.newly_parked.reserve(pass.newly_parked.size() + 1);
-    batch_.for_each_hold(Pins(&suspect.pin, 1), [&](Part& shard, Pin<Item>& pin) {
-      shard.mutex.assert_held();
-      auto* const trouble = trouble_of(*pin.node);
-      if (trouble != nullptr && (!cut_short || retry_.still_stuck(*trouble))) {
-        if (retry_.rejected(*trouble, std::move(suspect.error))) {
-          shard.table.mark_parked(*pin.node);
-          ledger_.parked(pass, *pin.node);
-        } else {
-          pass.next_due = std::min(pass.next_due, trouble->retry_at);
-        }
-      }
-      land(pass, pin, Place::back);
+    if (progress) return;  // the last round was not over
+    entries_.for_each(isolated, [&](Part& shard, Pin<Item>& pin) {
+      if (pin.rejected) transaction_.count_rejection(pass, shard, *pin.node, cut_short);
     });
   }
 
-  // ---- outcomes
-
-  // What the batch calls back.
-  auto lander(Pass& pass) noexcept {
-    return [this, &pass](Pin<Item>& pin, Place place) noexcept { land(pass, pin, place); };
-  }
-  auto pacer(Pass& pass) noexcept {
-    return [this, &pass](Pin<Item>& pin, std::string&& error) noexcept {
-      FlushLedger<Gate>::take_error(pass, error);
-      set_own_pace(pass, pin, std::move(error));
+  /// Effect: moves `first` to the next entries to retry. Returns: how many of them to retry at
+  /// once; 0 when there are none.
+  std::size_t next_group(std::size_t& first, std::size_t most) const noexcept {
+    const auto& isolated = entries_.isolated;
+    // Once some of them are taken again, the others need not wait for their time.
+    const bool store_recovers = retry().retry_group() > 1;
+    const auto wanted = [&](const Pin<Item>& pin) {
+      return pin.node != nullptr && !pin.tried && (pin.due || store_recovers);
     };
-  }
-  auto stopper(Pass& pass) const noexcept {
-    return [this, &pass](Before call) noexcept {
-      return call == Before::commit ? halted_.load() : over(pass);
-    };
-  }
-
-  auto attempt_write(Pass& pass, Pins pins) noexcept {
-    return note(pass, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
+    while (first != isolated.size() && !wanted(isolated[first]))
+      ++first;
+    most = std::min(most, retry().retry_group());
+    std::size_t end = first;
+    while (end != isolated.size() && end - first < most && wanted(isolated[end]))
+      ++end;
+    return end - first;
   }
 
-  /// Effect: takes down an attempt. Returns: it.
-  auto note(Pass& pass, typename Batch::Attempt attempt) noexcept {
-    ledger_.attempted(pass, attempt);
-    if (attempt.entries != 0 && attempt.verdict.outcome == Outcome::committed) {
-      if (attempt.was_alone) retry_.loner_recovered();
-      if (attempt.failed_before) retry_.unblocked();
+  /// Effect: after so many failures in a row, ends the pass if something newer waits.
+  void make_way(FlushPass& pass) const noexcept {
+    const unsigned failures = pass.failures_in_a_row;
+    if (failures == 0 || failures % RetryPolicy::retries_in_a_row != 0) return;
+    for (const auto& shard : shards_) {
+      const MutexLock lock(shard->mutex);
+      if (!shard->table.has_newer()) continue;
+      pass.made_way = pass.over = true;
+      return;
     }
-    return attempt;
-  }
-
-  /// Effect: lands an entry that failed alone for now: behind all others, at its own pace, tried
-  /// alone until one like it succeeds. `pins`: that entry, and perhaps landed ones.
-  void set_apart(Pass& pass, Pins pins, std::string&& error) noexcept {
-    batch_.for_each_hold(pins,
-                         [&](Part&, Pin<Item>& pin) { set_own_pace(pass, pin, std::move(error)); });
-    pass.loner_waits = true;
-  }
-
-  /// Under the shard's lock.
-  void set_own_pace(Pass& pass, Pin<Item>& pin, std::string&& error) noexcept {
-    auto* const trouble = trouble_of(*pin.node);
-    if (trouble != nullptr) {
-      retry_.failed_alone(*trouble, std::move(error));
-      pass.next_due = std::min(pass.next_due, trouble->retry_at);
-    }
-    land(pass, pin, Place::back);
-  }
-
-  /// Returns: what is remembered of a pinned entry's failures, made if need be; nullptr if that
-  /// fails or the entry was written since its copy was taken, which makes them another version's.
-  static Trouble<key_type_t<Item>>* trouble_of(Node& node) noexcept {
-    auto& entry = node.second;
-    if (!entry.failed || entry.unsaved_since == no_stamp || entry.parked()) return nullptr;
-    try {
-      if (entry.trouble == nullptr) entry.trouble = std::make_unique<Trouble<key_type_t<Item>>>();
-    } catch (...) {
-      return nullptr;
-    }
-    return entry.trouble.get();
-  }
-
-  /// Under the shard's lock.
-  void land(Pass& pass, Pin<Item>& pin, Place place) noexcept {
-    pin.shard->mutex.assert_held();
-    Node& node = *std::exchange(pin.node, nullptr);
-    const auto& entry = node.second;
-    if (entry.unsaved_since != no_stamp && entry.unsaved_since <= pass.cutoff && !entry.parked()) {
-      ++pass.result.pending;
-    }
-    batch_.bury(pin.shard->table.land(node, place));
-  }
-
-  /// Effect: lands what no attempt is under way with; a copy that was taken was not tried.
-  void land_all(Pass& pass, Pins pins) noexcept {
-    batch_.for_each_hold(pins, [&](Part&, Pin<Item>& pin) {
-      Table::put_back(*pin.node, std::exchange(pin.since, no_stamp));
-      land(pass, pin, Place::front);
-    });
   }
 
   // ---- the end of a pass
 
-  /// Effect: what the pass did not come to is dirty as before.
-  void end_turn(Pass& pass) noexcept {
+  void end(FlushPass& pass) noexcept {
+    transaction_.end_pass(pass);
+    entries_.requeue(pass, entries_.fresh, Place::front);
+    entries_.requeue(pass, entries_.suspects, Place::front);
+    entries_.requeue(pass, entries_.carried, Place::front);
+    // Those that this pass did not come to stand in front of those it tried, so that all have their
+    // turn.
+    for (const bool tried : {false, true}) {
+      entries_.for_each(entries_.isolated, [&](Part&, Pin<Item>& pin) {
+        if ((pin.tried || pin.rejected) == tried) requeue_isolated(pass, pin, tried);
+      });
+    }
+    entries_.clear();
+    end_turn(pass);
+    retry_policy().end_pass();
+    transaction_.recorder().pass_ended(pass, retry().committed(), retry().store_failed(), shards_);
+  }
+
+  /// Under the shard's lock.
+  void requeue_isolated(FlushPass& pass, Pin<Item>& pin, bool tried) noexcept {
+    const auto& entry = pin.node->second;
+    const bool same_version = entry.trouble != nullptr && entry.unsaved_since != no_stamp;
+    if (same_version && !entry.parked()) {
+      const bool rejected = entry.trouble->isolated == Isolated::rejected;
+      // With nothing else committed the store may be to blame.
+      if (tried && (rejected || retry().committed())) transaction_.name(pass, *pin.node);
+      // What failed for now deserves a second try, whatever waits for the flush.
+      const bool hopeless = rejected || (entry.trouble->named && entry.trouble->failures > 1);
+      if (hopeless && entry.unsaved_since <= pass.cutoff) ++pass.pending_alone;
+    }
+    entries_.requeue(pass, pin, same_version ? Place::front : Place::back);
+  }
+
+  /// Effect: what the pass did not come to is dirty as before; it is looked at only to tell a
+  /// caller of flush() how much of it there is.
+  void end_turn(FlushPass& pass) noexcept {
     for (const auto& shard : shards_) {
       for (bool more = true; more;) {
         const YieldingLock lock(shard->mutex);
+        more = !pass.only_due;
         for (std::size_t i = 0; i < entries_while_waited_for && more; ++i) {
           Node* const node = shard->table.pin_next();
           more = node != nullptr;
           if (!more) break;
           Pin<Item> pin{.shard = shard.get(), .node = node};
-          land(pass, pin, Place::front);
+          entries_.unpin(pass, pin, Place::front);
         }
         if (more) continue;
         // In the hold that ends the turn, so that what goes from parked to dirty, or back, counts
@@ -385,29 +337,16 @@ class FlushPassRunner {
     }
   }
 
-  bool over(Pass& pass) const noexcept {
-    pass.over |= halted_.load() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
-    return pass.over;
-  }
-
   ShardSet<Item>& shards_;
-  const CacheConfig& config_;
-  /// Set once: close wants no further transaction.
-  std::atomic<bool> halted_{false};
+  const std::size_t max_batch_;
 
-  // Everything from here on, but for the counters of the ledger, belongs to the holder of the flush
-  // token.
-  Batch batch_;
-  FlushLedger<Gate> ledger_;
-  RetryPolicy retry_;
-  /// Shards whose turn has entries left that were not looked at yet. Meaningless between passes.
+  // All of it, but for what any thread may call, belongs to the holder of the flush token.
+  PassEntries<Item> entries_;
+  FlushTransaction<Item, Gate> transaction_;
+  /// Shards that have entries left that were not looked at yet. Meaningless between passes.
   std::vector<Part*> unfinished_;
   /// Where the next pass begins, modulo their number.
   std::size_t first_shard_ = 0;
-  /// Pinned entries of the batch under way, and those that were rejected alone. Empty between
-  /// passes.
-  std::vector<Pin<Item>> pins_;
-  std::vector<Suspect> suspects_;
 };
 
 }  // namespace lazywriter::detail

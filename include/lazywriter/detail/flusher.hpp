@@ -42,17 +42,24 @@ class Flusher {
     return result;
   }
 
-  /// Effect: passes until everything that is dirty now is committed or parked, `deadline` has
-  /// passed or `stop()` holds; `pause(until)` waits between two. Never throws.
+  /// Whether a flush of several passes waits for what fails alone.
+  enum class Persist { until_all_is_through, while_others_are_pending };
+
+  /// Effect: passes until everything that is dirty now is committed or parked (or, by `persist`,
+  /// has failed alone), `deadline` has passed or `stop()` holds; `pause(until)` waits between two.
+  /// Never throws.
   template <class Stop, class Pause>
-  FlushResult flush_until(Clock::time_point deadline, Stop stop, Pause pause) noexcept {
+  FlushResult flush_until(Clock::time_point deadline, Persist persist, Stop stop,
+                          Pause pause) noexcept {
     FlushResult result;
     const Stamp cutoff = shards_.clock().tick();
     Backoff backoff(config_.retry_backoff_min, config_.retry_backoff_max);
     for (unsigned failures = 1;; ++failures) {
       const std::size_t done_before = result.written + result.erased;
-      flush_pass(cutoff, deadline, result);
-      if (result.pending == 0 || Clock::now() >= deadline || stop()) return result;
+      const std::size_t alone = flush_pass(cutoff, deadline, result);
+      const std::size_t awaited =
+          result.pending - (persist == Persist::while_others_are_pending ? alone : 0);
+      if (awaited == 0 || Clock::now() >= deadline || stop()) return result;
       if (result.written + result.erased != done_before) failures = 1;
       pause(std::min(deadline, Clock::now() + backoff.after(failures)));
     }
@@ -69,8 +76,9 @@ class Flusher {
     FlushPass pass{
         .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
     passes_.run(pass);
+    if (pass.made_way) return Clock::now();
     // Who waits for a slot of max_dirty must not wait for a long interval after a short failure.
-    if (pass.failed && passes_.retry().not_before() > Clock::now()) {
+    if (passes_.retry().store_failed() && passes_.retry().not_before() > Clock::now()) {
       return passes_.retry().not_before();
     }
     const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
@@ -91,7 +99,8 @@ class Flusher {
   [[nodiscard]] FlushCounters counters() const noexcept { return passes_.counters(); }
 
  private:
-  void flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
+  /// Returns: how many of those that are pending failed alone although the store takes others.
+  std::size_t flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
     const FlushToken::Hold token(token_, deadline);
     result.pending = 0;
     result.parked = 0;
@@ -100,12 +109,13 @@ class Flusher {
       const Clock::time_point loop_waits_for = passes_.retry().not_before();
       passes_.run(pass);
       if (passes_.retry().not_before() < loop_waits_for) wake_loop_();
-    } else {
-      result.pending = shards_.sum([&](const auto& table) {
-        result.parked += table.parked();
-        return table.unsaved_by(cutoff);
-      });
+      return pass.pending_alone;
     }
+    result.pending = shards_.sum([&](const auto& table) {
+      result.parked += table.parked();
+      return table.unsaved_by(cutoff);
+    });
+    return 0;
   }
 
   ShardSet<Item>& shards_;

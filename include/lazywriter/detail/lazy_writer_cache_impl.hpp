@@ -224,7 +224,8 @@ FlushResult LazyWriterCache<Item, ReaderWriter>::flush(std::chrono::milliseconds
   core_.refuse_callbacks();
   const auto stop = [this] { return core_.closed(); };
   const auto pause = [this](detail::Clock::time_point until) { core_.pause_until(until); };
-  FlushResult result = flusher_.flush_until(detail::deadline_after(timeout), stop, pause);
+  FlushResult result = flusher_.flush_until(detail::deadline_after(timeout),
+                                            Flusher::Persist::until_all_is_through, stop, pause);
   wake_pruner_if_full();
   return result;
 }
@@ -281,14 +282,15 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::discard_dirty() {
 }
 
 template <class Item, class ReaderWriter>
+template <class Wanted>
 std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved(
-    bool only_parked) const {
+    Wanted wanted) const {
   std::vector<UnsavedItem<Item>> list;
   for (const auto& shard : core_.shards()) {
     const detail::MutexLock lock(shard->mutex);
     for (const auto& node : std::as_const(shard->table).entries()) {
       const auto& entry = node.second;
-      if (only_parked ? !entry.parked() : !entry.holds_slot) continue;
+      if (!wanted(entry)) continue;
       auto& unsaved = list.emplace_back(
           UnsavedItem<Item>{detail::EntryTable<Item>::key_of(node), std::nullopt, {}, 0});
       if (entry.visible()) unsaved.item.emplace(entry.item());
@@ -303,7 +305,16 @@ std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved
 template <class Item, class ReaderWriter>
 std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::parked() const {
   core_.refuse_visitors();
-  return list_unsaved(true);
+  return list_unsaved([](const auto& entry) { return entry.parked(); });
+}
+
+template <class Item, class ReaderWriter>
+std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::failing() const {
+  core_.refuse_visitors();
+  return list_unsaved([](const auto& entry) {
+    return entry.parked() ||
+           (entry.trouble != nullptr && entry.trouble->isolated != detail::Isolated::no);
+  });
 }
 
 template <class Item, class ReaderWriter>

@@ -1,7 +1,8 @@
-// When, and in batches of what size, to try again what the store did not take.
+// What a failed transaction means, and when and in batches of what size to try again.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -10,65 +11,177 @@
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/backoff.hpp"
 #include "lazywriter/detail/entry.hpp"
+#include "lazywriter/detail/store_gate.hpp"
 
 namespace lazywriter::detail {
 
-/// Keeps the pace of the flusher as a whole and of the entries that failed alone. Knows no locks;
-/// it belongs to the holder of the flush token. Nothing throws.
+/// The one place that decides what follows from an attempt (DESIGN under WriteFailure), and that
+/// paces the flusher as a whole and the entries that failed alone. Knows no locks; it belongs to
+/// the holder of the flush token. Nothing throws.
+///
+/// The size of a batch halves with each attempt that fails for now and doubles with each one that
+/// commits. `streak` counts the former since the last commit, or rejection, of the pass:
+///
+///     0                    The store is well: everything fresh goes first.
+///     1 ... depth - 1      What failed last is halved at once: is it one of its items?
+///     depth ...            Even a single one failed, so the size is not to blame. Whole batches of
+///                          what was not tried yet show whether there is anything it takes.
+///     depth + most_tries   Nothing is: the pass ends, and if nothing at all was committed in it
+///     the
+///                          store's backoff begins.
 class RetryPolicy {
  public:
+  /// How many retries of what failed alone may follow each other while anything else is dirty.
+  static constexpr unsigned retries_in_a_row = 16;
+
   explicit RetryPolicy(const CacheConfig& config)
       : max_batch_(config.max_batch),
+        depth_(static_cast<unsigned>(std::bit_width(config.max_batch)) + 1),
         park_after_(config.park_after),
         backoff_(config.retry_backoff_min, config.retry_backoff_max),
         batch_limit_(config.max_batch) {}
 
-  // ---- the flusher as a whole
+  // ---- within a pass
 
-  /// How many entries a transaction may hold now.
-  [[nodiscard]] std::size_t batch_limit() const noexcept { return batch_limit_; }
+  /// What becomes of the entries of an attempt.
+  enum class Fate : std::uint8_t {
+    /// They are saved.
+    complete,
+    /// One of them may be the cause: each half is tried for itself.
+    split,
+    /// The one entry failed alone.
+    isolate,
+    /// They wait for the next pass as they are.
+    requeue,
+    /// The same, behind all others: the next pass is to try another one.
+    requeue_last,
+  };
+  struct Decision {
+    Fate fate;
+    /// No further transaction in this pass.
+    bool ends_pass;
+  };
+
+  void begin_pass() noexcept {
+    streak_ = 0;
+    committed_ = store_failed_ = unknown_failed_ = probe_committed_ = false;
+  }
+
+  /// How many entries the next transaction may hold.
+  [[nodiscard]] std::size_t batch_limit() const noexcept {
+    if (probe_next_) return 1;
+    return streak_ >= depth_ ? max_batch_ : batch_limit_;
+  }
+
+  /// Whether what failed last is to be halved before anything else is tried.
+  [[nodiscard]] bool descends() const noexcept { return streak_ != 0 && streak_ < depth_; }
+
+  /// An attempt was made with `entries` that are not known to fail alone. Returns: what follows.
+  Decision decide(Outcome outcome, std::size_t entries) noexcept {
+    const Fate narrowed = entries > 1 ? Fate::split : Fate::isolate;
+    switch (outcome) {
+      case Outcome::committed:
+        took();
+        return {Fate::complete, false};
+      case Outcome::stopped:
+        // A smaller one may be through before the next deadline.
+        batch_limit_ = std::max<std::size_t>(1, entries / 2);
+        return {Fate::requeue, true};
+      case Outcome::not_begun:
+        store_failed_ = true;
+        return {Fate::requeue, true};
+      case Outcome::rejected:
+        streak_ = 0;  // it looked at them
+        return {narrowed, false};
+      case Outcome::unavailable:
+        // The store as a whole, unless it has just taken a single entry: then perhaps an item that
+        // breaks it, which is found like any other.
+        if (!probe_committed_) {
+          store_failed_ = true;
+          return {std::exchange(probe_next_, true) ? Fate::requeue_last : Fate::requeue, true};
+        }
+        break;
+      case Outcome::transient:
+      case Outcome::in_doubt:
+        break;
+    }
+    unknown_failed_ = true;
+    batch_limit_ = std::max<std::size_t>(1, std::min(batch_limit_, entries / 2));
+    const bool enough = ++streak_ >= depth_ + most_tries;
+    store_failed_ |= enough && !committed_;
+    return {narrowed, enough};
+  }
+
+  /// An attempt was made with entries that have failed alone before. They are retried one by one,
+  /// and more at a time as they commit. Returns: what follows.
+  Decision decide_retry(Outcome outcome, std::size_t entries) noexcept {
+    switch (outcome) {
+      case Outcome::committed:
+        retry_group_ = std::min(retry_group_ * 4, max_batch_);
+        took();
+        return {Fate::complete, false};
+      case Outcome::stopped:
+        retry_group_ = 1;
+        return {Fate::requeue, true};
+      case Outcome::not_begun:
+        store_failed_ = true;
+        return {Fate::requeue, true};
+      case Outcome::unavailable:
+        store_failed_ |= !committed_;
+        break;
+      default:
+        break;
+    }
+    retry_group_ = 1;
+    return {entries > 1 ? Fate::split : Fate::isolate, store_failed_};
+  }
+
+  /// How many entries that failed alone the next transaction may hold.
+  [[nodiscard]] std::size_t retry_group() const noexcept { return retry_group_; }
+
+  /// Whether a transaction of this pass was committed.
+  [[nodiscard]] bool committed() const noexcept { return committed_; }
+  /// Whether, by what this pass has seen, it is the store that fails.
+  [[nodiscard]] bool store_failed() const noexcept {
+    return store_failed_ || (unknown_failed_ && !committed_);
+  }
+
+  /// What kept the cache itself from making a pass, out of memory say, counts like a store that
+  /// fails.
+  void pass_broke() noexcept { store_failed_ = true; }
+
+  // ---- the flusher as a whole
 
   /// The flush loop writes nothing before then; flush() does.
   [[nodiscard]] Clock::time_point not_before() const noexcept { return not_before_; }
 
-  /// A batch of several entries failed for now: one of them may be the cause, so halve.
-  void batch_failed(std::size_t entries) noexcept {
-    batch_limit_ = std::max<std::size_t>(1, entries / 2);
-  }
-
-  /// A pass is over. `failed`: something failed for now that was not known to; `committed`:
-  /// something went through.
-  void pass_ended(bool failed, bool committed) noexcept {
-    if (failed) {
-      failures_ = committed ? 1 : failures_ + 1;
+  void end_pass() noexcept {
+    if (store_failed()) {
+      failures_ = committed_ ? 1 : failures_ + 1;
       not_before_ = Clock::now() + backoff_.after(failures_);
-    } else if (committed) {
+    } else if (committed_) {
       failures_ = 0;
       not_before_ = {};
-      batch_limit_ = batch_limit_ > max_batch_ / 2 ? max_batch_ : batch_limit_ * 2;
     }
   }
 
   // ---- entries that failed alone
 
-  /// An entry failed for now, and was alone: it has its own pace, and is tried alone.
+  /// An entry failed for now, and was alone: it waits at its own pace.
   template <class Key>
   void failed_alone(Trouble<Key>& trouble, std::string error) noexcept {
+    trouble.isolated = Isolated::transient;
     ++trouble.failures;
-    trouble.alone_since = recoveries_;
     trouble.retry_at = Clock::now() + backoff_.after(trouble.failures);
     trouble.error = std::move(error);
   }
 
-  /// Whether it must still be tried alone.
+  /// The store rejected an entry, and it was alone; whether that counts is not known yet.
   template <class Key>
-  [[nodiscard]] bool is_loner(const Trouble<Key>& trouble) const noexcept {
-    return trouble.alone_since == recoveries_;
+  void rejected_alone(Trouble<Key>& trouble, std::string error) noexcept {
+    trouble.isolated = Isolated::rejected;
+    trouble.error = std::move(error);
   }
-
-  /// One that was tried alone went through: it was the store, not the item, so the others may join
-  /// batches again.
-  void loner_recovered() noexcept { ++recoveries_; }
 
   /// An entry that had failed went through: it may have been in another's way.
   void unblocked() noexcept { ++unblocked_; }
@@ -84,25 +197,48 @@ class RetryPolicy {
   /// The store rejected an entry, alone, in a round without progress. Returns: whether it is to be
   /// parked: it was rejected often enough, and for long enough for what is in its way to have gone.
   template <class Key>
-  [[nodiscard]] bool rejected(Trouble<Key>& trouble, std::string error) noexcept {
+  [[nodiscard]] bool count_rejection(Trouble<Key>& trouble) noexcept {
     const Clock::time_point now = Clock::now();
     if (trouble.rejections++ == 0) trouble.first_rejected = now;
     trouble.retry_at = now + backoff_.after(trouble.rejections);
-    trouble.error = std::move(error);
     return trouble.rejections >= park_after_ && now - trouble.first_rejected >= backoff_.most();
   }
 
  private:
+  /// How many attempts, of those that fail for now, follow the first one that failed alone before
+  /// the store is given up for this pass.
+  static constexpr unsigned most_tries = 64;
+
+  void took() noexcept {
+    streak_ = 0;
+    committed_ = true;
+    probe_committed_ |= std::exchange(probe_next_, false);
+    batch_limit_ = batch_limit_ > max_batch_ / 2 ? max_batch_ : batch_limit_ * 2;
+  }
+
   const std::size_t max_batch_;
+  /// Halving a whole batch comes to a single entry with its depth_-th attempt at the latest.
+  const unsigned depth_;
   const unsigned park_after_;
   Backoff backoff_;
-  /// Half of what failed last, growing again as passes go through.
+
+  // Of the pass under way.
+  unsigned streak_ = 0;
+  bool committed_ = false;
+  bool store_failed_ = false;
+  /// Something that was not known to fail alone has failed for now.
+  bool unknown_failed_ = false;
+  /// The pass began with a single entry, because the store was unavailable, and it was committed.
+  bool probe_committed_ = false;
+
+  // Kept from pass to pass.
   std::size_t batch_limit_;
+  std::size_t retry_group_ = 1;
+  /// The next transaction is to hold a single entry: the store was unavailable.
+  bool probe_next_ = false;
   /// Failed passes in a row.
   unsigned failures_ = 0;
   Clock::time_point not_before_{};
-  /// Never 0, the alone_since of an entry that never failed alone.
-  std::uint64_t recoveries_ = 1;
   /// Never 0, the stuck_since of an entry that had no turn in a round cut short.
   std::uint64_t unblocked_ = 1;
 };

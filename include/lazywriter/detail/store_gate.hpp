@@ -19,10 +19,14 @@ enum class Outcome {
   committed,
   /// The store refuses something in it.
   rejected,
-  /// It failed for now.
+  /// It failed for now, perhaps because of something in it.
   transient,
-  /// It could not even begin: nothing can be written at the moment.
+  /// It failed, and the store as a whole is the cause.
   unavailable,
+  /// The answer to the commit was lost: nobody can tell whether it took effect.
+  in_doubt,
+  /// It could not even begin: nothing can be written at the moment.
+  not_begun,
   /// It was given up before the commit because time was up; says nothing of the store.
   stopped,
 };
@@ -67,8 +71,9 @@ class StoreGate {
   using Key = key_type_t<Item>;
   static constexpr bool can_erase = Eraser<ReaderWriter, Item> || BatchEraser<ReaderWriter, Item>;
 
-  /// `cache`: in whose name the calls are marked (CallScope).
-  StoreGate(const void* cache, ReaderWriter&& store) : cache_(cache), store_(std::move(store)) {}
+  /// `cache`: in whose name the calls are marked (CallScope). `name`: of the cache, for the log.
+  StoreGate(const void* cache, ReaderWriter&& store, const std::string& name)
+      : cache_(cache), store_(std::move(store)), log_prefix_(prefix(name, store_)) {}
 
   [[nodiscard]] ReaderWriter& adapter() noexcept { return store_; }
 
@@ -89,7 +94,7 @@ class StoreGate {
     try {
       transaction.emplace(store_.begin_tx());
     } catch (...) {
-      return {Outcome::unavailable, current_error_text()};
+      return {Outcome::not_begun, detail::current_error_text()};
     }
     try {
       if (erase_all(erases, *transaction, stop) && save_all(saves, *transaction, stop) &&
@@ -109,18 +114,19 @@ class StoreGate {
     return verdict;
   }
 
-  /// Effect: tells the adapter's log. Never throws.
+  /// Effect: tells the adapter's log, in a line that begins with the name of the cache. Never
+  /// throws.
   void info(std::string_view text) noexcept {
     const AdapterScope scope(cache_);
     try {
-      store_.info(text);
+      store_.info(log_prefix_ + std::string(text));
     } catch (...) {  // NOLINT(bugprone-empty-catch): a log that fails must not stop the writing
     }
   }
   void warn(std::string_view text) noexcept {
     const AdapterScope scope(cache_);
     try {
-      store_.warn(text);
+      store_.warn(log_prefix_ + std::string(text));
     } catch (...) {  // NOLINT(bugprone-empty-catch)
     }
   }
@@ -167,15 +173,29 @@ class StoreGate {
     return true;
   }
 
+  static Outcome outcome_of(WriteFailure failure) noexcept {
+    switch (failure) {
+      case WriteFailure::rejected:
+        return Outcome::rejected;
+      case WriteFailure::unavailable:
+        return Outcome::unavailable;
+      case WriteFailure::in_doubt:
+        return Outcome::in_doubt;
+      case WriteFailure::transient:
+        break;
+    }
+    return Outcome::transient;
+  }
+
   /// The exception being handled, by what to do about it.
   Verdict judge() noexcept {
-    Verdict verdict{Outcome::transient, current_error_text()};
+    Verdict verdict{Outcome::transient, detail::current_error_text()};
     if constexpr (FailureClassifier<ReaderWriter>) {
       try {
         throw;
       } catch (const std::exception& error) {
         try {
-          if (store_.classify(error) == WriteFailure::rejected) verdict.outcome = Outcome::rejected;
+          verdict.outcome = outcome_of(store_.classify(error));
         } catch (...) {  // NOLINT(bugprone-empty-catch)
           // Unclassified is transient, which loses nothing.
         }
@@ -185,8 +205,21 @@ class StoreGate {
     return verdict;
   }
 
+  /// What a line of the log begins with: the name of the cache, else the adapter's, else the
+  /// library's.
+  static std::string prefix(const std::string& name, const ReaderWriter& store) {
+    if (!name.empty()) return name + ": ";
+    if constexpr (NamedStore<ReaderWriter>) {
+      if (const std::string_view named = store.name(); !named.empty()) {
+        return std::string(named) + ": ";
+      }
+    }
+    return "lazywriter: ";
+  }
+
   const void* cache_;
   ReaderWriter store_;
+  const std::string log_prefix_;
 };
 
 }  // namespace lazywriter::detail

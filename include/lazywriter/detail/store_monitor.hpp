@@ -32,26 +32,36 @@ class StoreMonitor {
  public:
   StoreMonitor(Gate& gate, std::size_t max_dirty) : gate_(gate), max_dirty_(max_dirty) {}
 
-  /// A transaction failed for a reason that is not one item's.
+  /// A pass failed for a reason that is not one item's.
   void failed(const std::string& error) {
     if (failing_ && same_error(error, error_)) return;
     failing_ = true;
     error_ = error;
-    gate_.warn("lazywriter: the store does not take writes, they are kept and tried again: " +
-               error);
+    gate_.warn("the store does not take writes, they are kept and tried again: " + error);
   }
 
-  /// A whole pass went through.
+  /// A pass committed something, and nothing in it spoke against the store.
   void recovered() {
     if (!failing_) return;
     failing_ = false;
     error_.clear();
-    gate_.info("lazywriter: the store takes writes again");
+    gate_.info("the store takes writes again");
+  }
+
+  /// An item failed alone, and the store is not to blame.
+  void isolated(const std::string& key, const std::string& error) {
+    gate_.warn(key + " failed alone, it is kept and tried again apart from the others: " + error);
+  }
+  /// `count` further items did.
+  void more_isolated(std::size_t count) {
+    gate_.warn(std::to_string(count) +
+               " more failed alone, they are kept and tried again apart from the others; failing() "
+               "lists them");
   }
 
   /// An item was parked.
   void parked(const std::string& key, const std::string& error) {
-    gate_.warn("lazywriter: parked " + key + ", the store rejects it: " + error);
+    gate_.warn("parked " + key + ", the store rejects it: " + error);
   }
 
   /// `unsaved` entries hold a slot now.
@@ -59,12 +69,11 @@ class StoreMonitor {
     if (max_dirty_ == 0) return;
     if (!crowded_ && unsaved > max_dirty_ / 2) {
       crowded_ = true;
-      gate_.warn("lazywriter: " + std::to_string(unsaved) +
-                 " entries are unsaved, more than half of max_dirty (" +
+      gate_.warn(std::to_string(unsaved) + " entries are unsaved, more than half of max_dirty (" +
                  std::to_string(max_dirty_) + ")");
     } else if (crowded_ && unsaved < max_dirty_ / 4) {
       crowded_ = false;
-      gate_.info("lazywriter: the backlog is below a quarter of max_dirty again");
+      gate_.info("the backlog is below a quarter of max_dirty again");
     }
   }
 
