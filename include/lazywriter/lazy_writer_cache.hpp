@@ -94,6 +94,7 @@
 #include "lazywriter/detail/flusher.hpp"
 #include "lazywriter/detail/periodic_worker.hpp"
 #include "lazywriter/detail/pruner.hpp"
+#include "lazywriter/detail/shard_walks.hpp"
 #include "lazywriter/errors.hpp"
 #include "lazywriter/flush_result.hpp"
 

@@ -21,6 +21,7 @@
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/call_scope.hpp"
 #include "lazywriter/detail/load_ticket.hpp"
+#include "lazywriter/detail/miss.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/slot_hold.hpp"
 #include "lazywriter/detail/store_gate.hpp"
@@ -32,19 +33,13 @@ namespace lazywriter::detail {
 template <class Key>
 using KeyView = std::conditional_t<std::is_same_v<Key, std::string>, std::string_view, const Key&>;
 
-/// What an operation on an entry came to.
-enum class Step {
-  done,
-  /// It changed nothing yet: it needs a slot of max_dirty and there was none.
-  needs_slot,
-};
-
 /// The entries, the store and the rules between them; no threads. The essay on top of
 /// lazy_writer_cache.hpp explains the states it moves entries through. What few calls come to is
 /// kept out of line, so that compilers inline what every call does.
-template <class Item, class ReaderWriter>
+template <class ItemType, class ReaderWriter>
 class CacheCore {
  public:
+  using Item = ItemType;
   using Key = key_type_t<Item>;
   using View = KeyView<Key>;
   using Probe = KeyProbe<View>;
@@ -53,7 +48,7 @@ class CacheCore {
   using Node = typename Part::Node;
   using Removed = typename Part::Removed;
   using Gate = StoreGate<Item, ReaderWriter>;
-  using Ticket = LoadTicket<Key>;
+  using Ticket = LoadTicket<Item>;
   using SlotHold = detail::SlotHold<CacheCore>;
   using Insertion = detail::Insertion<CacheCore>;
 
@@ -118,10 +113,6 @@ class CacheCore {
 
   // ---- reading
 
-  /// Whether who waited for another thread's load may take "absent" for its answer, or needs it
-  /// settled under the lock.
-  enum class AbsentIs { answer, unsettled };
-
   /// Returns: what on_item(const Item&) makes of the item, which is loaded if need be; an empty
   /// (false) value of that type if there is none.
   template <class OnItem>
@@ -159,42 +150,26 @@ class CacheCore {
     return true;
   }
 
-  /// Effect: runs on_entry(shard, node) under the lock once it is known what the key holds: node is
-  /// the resident entry or tombstone, or nullptr when there is nothing, neither here nor in the
-  /// store. Repeats it after a wait if it needs a slot. Throws: CacheClosed, CacheFull, what find
-  /// threw.
-  /// `absent`: whether "absent" may be another thread's answer; then on_entry is not called.
+  /// Effect: runs on_entry(shard, probe, node) under the lock once it is known what the key holds:
+  /// node is the resident entry or tombstone, or nullptr when there is nothing, neither here nor in
+  /// the store; not for an update of an absent key. Repeats it after a wait if it needs a slot.
+  /// Throws: CacheClosed, CacheFull, what find threw.
   template <class OnEntry>
-  void change(View key, AbsentIs absent, OnEntry&& on_entry) {
+  void change(View key, Purpose purpose, OnEntry&& on_entry) {
     refuse_visitors();
     const Probe sought = probe(key);
     Part& shard = shards_.of(sought.hash);
-    SlotWait wait;
-    bool first = true;
-    for (;;) {
-      {
-        const MutexLock lock(shard.mutex);
-        require_open(shard);
-        Node* const node = shard.table.find(sought);
-        if (std::exchange(first, false))
-          ++(node != nullptr ? shard.counters.hits : shard.counters.misses);
-        if (node != nullptr) Table::touch(*node);
-        if (node != nullptr || !config_.lookup_on_miss) {
-          if (on_entry(shard, sought, node) == Step::done) return;
-        } else {
-          wait.load_first = true;
-        }
-      }
-      if (std::exchange(wait.load_first, false)) {
-        const Step step = load(sought, shard, absent, [&](Node* node) {
-          shard.mutex.assert_held();
-          require_open(shard);
-          return on_entry(shard, sought, node);
-        });
-        if (step == Step::done) return;
-      }
-      wait_for_slot(shard, wait);
+    bool missed = false;
+    {
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      Node* const node = shard.table.find(sought);
+      ++(node != nullptr ? shard.counters.hits : shard.counters.misses);
+      if (node != nullptr) Table::touch(*node);
+      missed = node == nullptr && config_.lookup_on_miss;
+      if (!missed && on_entry(shard, sought, node) == Step::done) return;
     }
+    change_later(Probe(sought), shard, purpose, missed, on_entry);
   }
 
   /// Effect: as change, but asks no store: what is not resident is nullptr. `may_wait`: otherwise,
@@ -220,6 +195,16 @@ class CacheCore {
     return true;
   }
 
+  // ---- for a miss
+
+  [[nodiscard]] bool may_load(const Part& shard) const noexcept {
+    shard.mutex.assert_held();
+    return config_.lookup_on_miss && !shard.closed;
+  }
+  void count_load(bool answered) noexcept {
+    (answered ? loads_ : load_failures_).fetch_add(1, std::memory_order_relaxed);
+  }
+
   // ---- what a write tells the loops
 
   /// Effect: wakes the flusher if a shard has just come to hold much that is unsaved. Under its
@@ -240,7 +225,7 @@ class CacheCore {
     const MutexLock lock(shard.mutex);
     std::size_t budget = 16;
     for (std::size_t i = 0; i < evicted.size() && excess > tolerated + i; ++i) {
-      evicted[i] = shard.table.evict(budget);
+      evicted[i] = shard.evict(budget);
       if (!evicted[i].empty()) ++shard.counters.evictions;
     }
     shard.publish_clean();
@@ -251,7 +236,6 @@ class CacheCore {
     std::optional<SlotBudget::Waiter> waiter;
     Clock::time_point deadline;
     bool counted = false;
-    bool load_first = false;
   };
 
   static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
@@ -271,11 +255,6 @@ class CacheCore {
     shard.mutex.assert_held();
     if (shard.closed) [[unlikely]]
       throw_closed();
-  }
-
-  [[nodiscard]] bool may_load(const Part& shard) const noexcept {
-    shard.mutex.assert_held();
-    return config_.lookup_on_miss && !shard.closed;
   }
 
   /// Effect: the first time, collects spare slots; then waits for one. Throws: CacheFull.
@@ -307,7 +286,9 @@ class CacheCore {
   template <class Answer, class OnItem>
   [[gnu::noinline]] Answer read_loaded(const Probe& sought, Part& shard, OnItem& on_item) {
     Answer answer{};
-    load(sought, shard, AbsentIs::answer, [&](Node* node) {
+    Miss<CacheCore> miss(*this, shard, sought, Purpose::read);
+    miss.prepare();
+    miss.run([&](Node* node) {
       if (node != nullptr && node->second.visible()) {
         answer = on_item(std::as_const(node->second).item());
       }
@@ -316,74 +297,24 @@ class CacheCore {
     return answer;
   }
 
-  /// A miss: one find for all who miss the key at once. Runs on_entry(node) under the lock once the
-  /// key is settled; node as in change(), and without a call for an absent key that another thread
-  /// looked up if `absent` says so. Returns: what on_entry returned, done if it was not called.
+  /// The part of change that asks the store, or waits for a slot.
   template <class OnEntry>
-  Step load(const Probe& sought, Part& shard, AbsentIs absent, OnEntry&& on_entry) {
-    for (;;) {
-      const auto mine = std::make_shared<Ticket>(sought.hash, Key(sought.key));
-      std::shared_ptr<Ticket> ticket;
-      {
-        const MutexLock lock(shard.mutex);
-        Node* const node = shard.table.find(sought);
-        if (node != nullptr || !may_load(shard)) return on_entry(node);
-        ticket = shard.tickets.join(sought);
-        if (ticket == nullptr) shard.tickets.open(mine);
-      }
-      if (ticket == nullptr) {
-        if (const auto step = run_load(sought, shard, mine, on_entry); step.has_value())
-          return *step;
-        continue;
-      }
-      // Waiting for another thread's find from within an adapter call could be waiting for oneself.
-      if (AdapterScope::active(this)) {
-        throw ReentrantUse("an adapter call waited for a load of its own cache");
-      }
-      switch (ticket->wait()) {
-        case LoadState::failed:
-          ticket->rethrow();
-        case LoadState::absent:
-          if (absent == AbsentIs::answer) return Step::done;
-          break;
-        default:
-          break;
-      }
+  [[gnu::noinline]] void change_later(const Probe& sought, Part& shard, Purpose purpose,
+                                      bool missed, OnEntry& on_entry) {
+    SlotWait wait;
+    Miss<CacheCore> miss(*this, shard, sought, purpose);
+    if (missed) {
+      miss.prepare();
+    } else {
+      wait_for_slot(shard, wait);
     }
-  }
-
-  /// Effect: calls find, installs what it returned unless the ticket went stale meanwhile, and runs
-  /// on_entry in the same hold of the lock. Returns: nullopt if the key must be looked up again.
-  template <class OnEntry>
-  std::optional<Step> run_load(const Probe& sought, Part& shard,
-                               const std::shared_ptr<Ticket>& ticket, OnEntry& on_entry) {
-    std::exception_ptr error;
-    std::optional<Item> item;
-    try {
-      item = gate_.find(ticket->key());
-      if (item.has_value() && !(item->key() == ticket->key())) {
-        throw StoreContractError("find returned an item with another key than the one asked for");
-      }
-    } catch (...) {
-      error = std::current_exception();
-    }
-    (error == nullptr ? loads_ : load_failures_).fetch_add(1, std::memory_order_relaxed);
-
-    Insertion insertion(*this);
-    const MutexLock lock(shard.mutex);
-    const LoadState state = error != nullptr   ? LoadState::failed
-                            : item.has_value() ? LoadState::found
-                                               : LoadState::absent;
-    const bool usable = shard.tickets.close(ticket, state, error);
-    Node* node = shard.table.find(sought);
-    if (node != nullptr) return on_entry(node);  // somebody wrote it meanwhile: that is the answer
-    if (error != nullptr) std::rethrow_exception(error);
-    if (!usable) return std::nullopt;
-    if (item.has_value()) {
-      node = &shard.table.insert_item(sought.hash, std::move(*item));
-      insertion.done(shard);
-    }
-    return on_entry(node);
+    const auto enter = [&](Node* node) {
+      shard.mutex.assert_held();
+      require_open(shard);
+      return on_entry(shard, sought, node);
+    };
+    while (miss.run(enter) == Step::needs_slot)
+      wait_for_slot(shard, wait);
   }
 
   const CacheConfig config_;

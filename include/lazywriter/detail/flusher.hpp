@@ -38,7 +38,7 @@ class Flusher {
   /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
   FlushResult flush_once(const Deadline& deadline) noexcept {
     FlushResult result;
-    flush_pass(shards_.clock().tick(), deadline, result);
+    flush_pass(shards_.clock().tick(), shards_.unsaved(), deadline, result);
     return result;
   }
 
@@ -48,10 +48,11 @@ class Flusher {
   FlushResult flush_until(Clock::time_point deadline, Stop stop, Pause pause) noexcept {
     FlushResult result;
     const Stamp cutoff = shards_.clock().tick();
+    const std::size_t unsaved_before = shards_.unsaved();
     Backoff backoff(config_.retry_backoff_min, config_.retry_backoff_max);
     for (unsigned failures = 1;; ++failures) {
       const std::size_t done_before = result.written + result.erased;
-      flush_pass(cutoff, deadline, result);
+      flush_pass(cutoff, unsaved_before, deadline, result);
       if (result.pending == 0 || Clock::now() >= deadline || stop()) return result;
       if (result.written + result.erased != done_before) failures = 1;
       pause(std::min(deadline, Clock::now() + backoff.after(failures)));
@@ -91,7 +92,9 @@ class Flusher {
   [[nodiscard]] FlushCounters counters() const noexcept { return passes_.counters(); }
 
  private:
-  void flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
+  /// `unsaved_before`: what was unsaved or parked at `cutoff`; no more than that can be pending.
+  void flush_pass(Stamp cutoff, std::size_t unsaved_before, const Deadline& deadline,
+                  FlushResult& result) noexcept {
     const FlushToken::Hold token(token_, deadline);
     result.pending = 0;
     result.parked = 0;
@@ -105,6 +108,7 @@ class Flusher {
         result.parked += table.parked();
         return table.unsaved_by(cutoff);
       });
+      result.pending = std::min(result.pending, unsaved_before);
     }
   }
 

@@ -81,7 +81,7 @@ struct alignas(64) Shard {
   Table table LAZYWRITER_GUARDED_BY(mutex);
   /// Slots drawn from the budget that no entry holds.
   std::size_t credits LAZYWRITER_GUARDED_BY(mutex) = 0;
-  LoadTickets<Key> tickets LAZYWRITER_GUARDED_BY(mutex);
+  LoadTickets<Item> tickets LAZYWRITER_GUARDED_BY(mutex);
   /// Ready for an update that turns out to change the key: parking that item must not need memory.
   std::unique_ptr<Trouble<Key>> spare_trouble LAZYWRITER_GUARDED_BY(mutex);
   /// table.clean(), for others to add up without the lock; written under it.
@@ -90,6 +90,14 @@ struct alignas(64) Shard {
 
   void publish_clean() noexcept LAZYWRITER_REQUIRES(mutex) {
     clean_hint.store(table.clean(), std::memory_order_relaxed);
+  }
+
+  /// Effect: evicts as the table does, but nothing that a call under way relies on.
+  Removed evict(std::size_t& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    return table.evict(budget, [this](const Node& node) noexcept {
+      mutex.assert_held();
+      return tickets.watched(node.first.hash);
+    });
   }
 
   /// Effect: takes a slot that the caller must attach to an entry or return. Returns: whether it
