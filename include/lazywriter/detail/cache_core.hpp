@@ -53,10 +53,7 @@ class CacheCore {
   using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
-      : config_((validate(config), config)),
-        shards_(config_),
-        gate_(this, std::move(store)),
-        crowded_at_(crowded_shard(config_, shards_.count())) {}
+      : config_((validate(config), config)), shards_(config_), gate_(this, std::move(store)) {}
 
   [[nodiscard]] const CacheConfig& config() const noexcept { return config_; }
   [[nodiscard]] ShardSet<Item>& shards() noexcept { return shards_; }
@@ -100,7 +97,7 @@ class CacheCore {
       closed_.store(true);
     }
     closed_changed_.notify_all();
-    shards_.slots().wake();
+    shards_.slots().wake_all();
   }
   /// Blocks until `until`, or until the cache is closed.
   void pause_until(Clock::time_point until) {
@@ -178,21 +175,12 @@ class CacheCore {
   bool overwrite(const Probe& sought, bool may_wait, OnEntry&& on_entry) {
     refuse_visitors();
     Part& shard = shards_.of(sought.hash);
-    SlotWait wait;
-    for (;;) {
-      {
-        const MutexLock lock(shard.mutex);
-        require_open(shard);
-        if (on_entry(shard, shard.table.find(sought)) == Step::done) break;
-      }
-      if (!may_wait && wait.waiter.has_value()) {
-        const MutexLock lock(shard.mutex);
-        ++shard.counters.refused_writes;
-        return false;
-      }
-      wait_for_slot(shard, wait);
+    {
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      if (on_entry(shard, shard.table.find(sought)) == Step::done) return true;
     }
-    return true;
+    return overwrite_later(Probe(sought), shard, may_wait, on_entry);
   }
 
   // ---- for a miss
@@ -207,11 +195,11 @@ class CacheCore {
 
   // ---- what a write tells the loops
 
-  /// Effect: wakes the flusher if a shard has just come to hold much that is unsaved. Under its
-  /// lock.
+  /// Effect: an entry of the shard was given a slot: wakes the flusher if that is crowded. Under
+  /// its lock.
   void slot_granted(const Part& shard) const noexcept {
     shard.mutex.assert_held();
-    if (shard.table.slots() == crowded_at_) wake_flusher();
+    if (shards_.is_crowded(shard)) wake_flusher();
   }
 
   /// Effect: calls for the pruner at 10 % over the capacity, evicts up to two clean entries past
@@ -232,19 +220,11 @@ class CacheCore {
   }
 
  private:
+  /// A write's way to a slot.
   struct SlotWait {
     std::optional<SlotBudget::Waiter> waiter;
-    Clock::time_point deadline;
-    bool counted = false;
+    bool collected = false;
   };
-
-  static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
-    // Ten batches, or half of what is allowed, are worth an early flush.
-    const std::size_t by_batch = config.max_batch > 1'000'000 ? 10'000'000 : config.max_batch * 10;
-    const std::size_t much =
-        config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
-    return std::max<std::size_t>(1, much / shards);
-  }
 
   [[noreturn, gnu::cold, gnu::noinline]] static void throw_reentrant() {
     throw ReentrantUse("a function given to visit, update, compute or for_each called its cache");
@@ -259,27 +239,74 @@ class CacheCore {
 
   /// Effect: the first time, collects spare slots; then waits for one. Throws: CacheFull.
   [[gnu::cold, gnu::noinline]] void wait_for_slot(Part& shard, SlotWait& wait) {
-    if (!wait.waiter.has_value()) {
-      wait.waiter.emplace(shards_.slots());
-      wait.deadline = deadline_after(config_.backpressure_timeout);
+    if (!std::exchange(wait.collected, true)) {
       shards_.collect_spare_slots();
       return;
     }
     const bool hopeless =
         config_.flush_interval == std::chrono::milliseconds::zero() || AdapterScope::active(this);
-    if (!hopeless) {
-      wake_flusher();
-      if (!std::exchange(wait.counted, true)) {
-        const MutexLock lock(shard.mutex);
-        ++shard.counters.backpressure_waits;
-      }
-      if (wait.waiter->wait_until(wait.deadline, [this] { return closed(); })) return;
+    if (hopeless) refuse(shard);
+    const Clock::time_point deadline = deadline_after(config_.backpressure_timeout);
+    wait.waiter.emplace(shards_.slots());
+    // Those that came back to a shard before it knew that somebody waits.
+    shards_.collect_spare_slots();
+    if (wait.waiter->has_slot()) return;
+    {
+      const MutexLock lock(shard.mutex);
+      ++shard.counters.backpressure_waits;
     }
+    wake_flusher();
+    if (!wait.waiter->wait_until(deadline, [this] { return closed(); }) && !closed()) refuse(shard);
+  }
+
+  /// Throws: CacheFull.
+  [[noreturn]] void refuse(Part& shard) {
     {
       const MutexLock lock(shard.mutex);
       ++shard.counters.refused_writes;
     }
     throw CacheFull();
+  }
+
+  /// Effect: runs write() with the slot that was waited for, if any, at hand. Under the lock.
+  template <class Write>
+  Step write_with_slot(Part& shard, SlotWait& wait, Write&& write) {
+    shard.mutex.assert_held();
+    if (!wait.waiter.has_value() || !wait.waiter->take_slot()) return write();
+    struct Balance {
+      CacheCore& core;
+      Part& shard;
+      ~Balance() {
+        shard.mutex.assert_held();
+        shard.return_slots(core.shards_.slots(), 0);  // if it was not needed after all
+      }
+    };
+    shard.add_credit(shards_.slots());
+    const Balance balance{*this, shard};
+    return write();
+  }
+
+  /// The part of overwrite that waits for a slot.
+  template <class OnEntry>
+  [[gnu::noinline]] bool overwrite_later(const Probe& sought, Part& shard, bool may_wait,
+                                         OnEntry& on_entry) {
+    SlotWait wait;
+    for (;;) {
+      if (!may_wait && wait.collected) {
+        wake_flusher();
+        const MutexLock lock(shard.mutex);
+        ++shard.counters.refused_writes;
+        return false;
+      }
+      wait_for_slot(shard, wait);
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      const auto write = [&] {
+        shard.mutex.assert_held();
+        return on_entry(shard, shard.table.find(sought));
+      };
+      if (write_with_slot(shard, wait, write) == Step::done) return true;
+    }
   }
 
   /// The part of read that asks the store.
@@ -311,7 +338,7 @@ class CacheCore {
     const auto enter = [&](Node* node) {
       shard.mutex.assert_held();
       require_open(shard);
-      return on_entry(shard, sought, node);
+      return write_with_slot(shard, wait, [&] { return on_entry(shard, sought, node); });
     };
     while (miss.run(enter) == Step::needs_slot)
       wait_for_slot(shard, wait);
@@ -320,7 +347,6 @@ class CacheCore {
   const CacheConfig config_;
   ShardSet<Item> shards_;
   Gate gate_;
-  const std::size_t crowded_at_;
   std::function<void()> wake_flusher_ = [] {};
   std::function<void()> wake_pruner_ = [] {};
   /// Set after the flag of every shard: for waits only; a write asks its shard.

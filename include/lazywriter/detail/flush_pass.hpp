@@ -3,11 +3,11 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,6 +20,7 @@
 #include "lazywriter/detail/retry_policy.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
+#include "lazywriter/detail/transaction_halt.hpp"
 
 namespace lazywriter::detail {
 
@@ -66,8 +67,8 @@ class FlushPassRunner {
 
   /// Effect: no transaction begins from now on; a pass under way ends as soon as the call under way
   /// does.
-  void halt() noexcept { halted_.store(true); }
-  [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
+  [[nodiscard]] bool halted() const noexcept { return halt_.halted(); }
+  [[nodiscard]] TransactionHalt& halting() noexcept { return halt_; }
   [[nodiscard]] FlushCounters counters() const noexcept { return ledger_.counters(); }
 
  private:
@@ -171,11 +172,14 @@ class FlushPassRunner {
 
   /// Effect: writes what was taken along.
   void write_pins(Pass& pass) {
-    if (over(pass)) {
+    std::optional<TransactionHalt::UnderWay> under_way(std::in_place, halt_);
+    if (over(pass)) {  // so it is where there may be none
       land_all(pass, pins_);
     } else {
       grow(suspects_, suspects_.size() + 1);
-      settle(pass, pins_, note(pass, batch_.write(pins_, lander(pass), stopper(pass))));
+      auto attempt = batch_.write(pins_, lander(pass), stopper(pass));
+      under_way.reset();
+      settle(pass, pins_, note(pass, std::move(attempt)));
     }
     pins_.clear();
     batch_.clear();
@@ -294,12 +298,18 @@ class FlushPassRunner {
   }
   auto stopper(Pass& pass) const noexcept {
     return [this, &pass](Before call) noexcept {
-      return call == Before::commit ? halted_.load() : over(pass);
+      return call == Before::commit ? halt_.halted() : over(pass);
     };
   }
 
   auto attempt_write(Pass& pass, Pins pins) noexcept {
-    return note(pass, batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass)));
+    typename Batch::Attempt attempt;
+    if (const TransactionHalt::UnderWay under_way(halt_); under_way) {
+      attempt = batch_.take_and_write(pins, lander(pass), pacer(pass), stopper(pass));
+    } else {
+      attempt.verdict.outcome = Outcome::stopped;
+    }
+    return note(pass, std::move(attempt));
   }
 
   /// Effect: takes down an attempt. Returns: it.
@@ -386,14 +396,13 @@ class FlushPassRunner {
   }
 
   bool over(Pass& pass) const noexcept {
-    pass.over |= halted_.load() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
+    pass.over |= halt_.halted() || (pass.deadline.has_value() && Clock::now() >= *pass.deadline);
     return pass.over;
   }
 
   ShardSet<Item>& shards_;
   const CacheConfig& config_;
-  /// Set once: close wants no further transaction.
-  std::atomic<bool> halted_{false};
+  TransactionHalt halt_;
 
   // Everything from here on, but for the counters of the ledger, belongs to the holder of the flush
   // token.

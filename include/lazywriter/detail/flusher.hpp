@@ -13,6 +13,7 @@
 #include "lazywriter/detail/flush_meter.hpp"
 #include "lazywriter/detail/flush_pass.hpp"
 #include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/periodic_worker.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 #include "lazywriter/flush_result.hpp"
@@ -61,32 +62,34 @@ class Flusher {
 
   /// Effect: one pass of the loop, which leaves alone what is not due and keeps the backoff.
   /// Returns: when to run next. Never throws.
-  Clock::time_point run_loop_pass() noexcept {
+  PeriodicWorker::Turn run_loop_pass() noexcept {
     const Clock::time_point started = Clock::now();
     const FlushToken::Hold token(token_, std::nullopt);
-    if (Clock::now() < passes_.retry().not_before()) return passes_.retry().not_before();
+    const auto backed_off = [this]() -> PeriodicWorker::Turn {
+      return {passes_.retry().not_before(), passes_.retry().not_before()};
+    };
+    if (Clock::now() < passes_.retry().not_before()) return backed_off();
     if (passes_.halted()) return Clock::time_point::max();
     FlushResult ignored;
     FlushPass pass{
         .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
     passes_.run(pass);
     // Who waits for a slot of max_dirty must not wait for a long interval after a short failure.
-    if (pass.failed && passes_.retry().not_before() > Clock::now()) {
-      return passes_.retry().not_before();
-    }
+    if (pass.failed && passes_.retry().not_before() > Clock::now()) return backed_off();
+    // It goes on while more is dirty than wakes it, and it gets on.
+    if (pass.committed && shards_.any_crowded()) return Clock::now();
     const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
     return std::max(passes_.retry().not_before(), std::min(by_interval, pass.next_due));
   }
 
   /// Effect: no transaction begins from now on; passes under way end as soon as the call under way
   /// does.
-  void halt() noexcept { passes_.halt(); }
+  void halt() noexcept { passes_.halting().halt(); }
   [[nodiscard]] bool halted() const noexcept { return passes_.halted(); }
-
-  /// Blocks until no pass is under way or `deadline` has passed. Afterwards, with halt(), nothing
-  /// is in flight and nothing will be. Returns: whether that holds.
-  bool wait_idle(const Deadline& deadline) {
-    return static_cast<bool>(FlushToken::Hold(token_, deadline));
+  /// Blocks until no transaction is under way whose outcome the entries do not know, or until
+  /// `deadline`. Returns: whether that holds. After halt(), it does for good.
+  bool wait_for_transaction(Clock::time_point deadline) noexcept {
+    return passes_.halting().wait_for_the_last(deadline);
   }
 
   [[nodiscard]] FlushCounters counters() const noexcept { return passes_.counters(); }

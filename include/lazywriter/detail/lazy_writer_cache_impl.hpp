@@ -8,23 +8,26 @@ namespace lazywriter {
 template <class Item, class ReaderWriter>
 LazyWriterCache<Item, ReaderWriter>::LazyWriterCache(ReaderWriter store, CacheConfig config)
     : core_(std::move(store), config),
-      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.wake(); }),
+      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.hurry(); }),
       pruner_(core_.shards()),
       prune_loop_([this] {
         pruner_.prune();
         return detail::Clock::now() + core_.config().prune_interval;
       }),
       flush_loop_([this] {
-        const detail::Clock::time_point next = flusher_.run_loop_pass();
+        const detail::PeriodicWorker::Turn next = flusher_.run_loop_pass();
         wake_pruner_if_full();
         return next;
       }) {
   core_.set_wakes([this] { flush_loop_.wake(); }, [this] { prune_loop_.wake(); });
-  const auto start = [](detail::PeriodicWorker& loop, std::chrono::milliseconds interval) {
-    if (interval.count() != 0) loop.start(detail::deadline_after(interval));
-  };
-  start(prune_loop_, core_.config().prune_interval);
-  start(flush_loop_, core_.config().flush_interval);
+  const CacheConfig& settings = core_.config();
+  if (settings.prune_interval.count() != 0)
+    prune_loop_.start(detail::deadline_after(settings.prune_interval));
+  if (settings.flush_interval.count() != 0) {
+    flush_loop_.start(detail::deadline_after(settings.flush_interval));
+  } else {
+    flush_loop_.start_for_finish();  // close flushes on that thread
+  }
 }
 
 template <class Item, class ReaderWriter>
