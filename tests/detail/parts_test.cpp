@@ -192,6 +192,23 @@ TEST(SlotBudgetTest, WaitersAreServedInTurnAndEachSlotWakesOne) {
   EXPECT_EQ(budget.take(1), 1U);
 }
 
+TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
+  SlotBudget budget(5, 1);
+  ASSERT_EQ(budget.take(5), 5U);
+  SlotBudget::Waiter early(budget);
+  std::optional<SlotBudget::GivingMany> together(std::in_place, budget);
+  budget.give(1);
+  budget.give(1);
+  SlotBudget::Waiter late(budget);
+  EXPECT_FALSE(early.has_slot());
+  EXPECT_FALSE(late.has_slot());
+  budget.give(2);
+  together.reset();
+  EXPECT_TRUE(early.has_slot());
+  EXPECT_TRUE(late.has_slot());
+  EXPECT_EQ(budget.take(5), 2U);
+}
+
 TEST(SlotBudgetTest, NobodyTakesASlotPastThoseWhoWait) {
   SlotBudget budget(2, 1);
   ASSERT_EQ(budget.take(2), 2U);

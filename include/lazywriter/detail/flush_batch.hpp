@@ -169,6 +169,7 @@ class FlushBatch {
   /// are destroyed outside of the lock.
   template <class Visit>
   void for_each_hold(std::span<Pin<Item>> pins, Visit&& visit) noexcept {
+    const SlotBudget::GivingMany together(shards_.slots());
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)

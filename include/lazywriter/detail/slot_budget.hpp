@@ -46,10 +46,27 @@ class SlotBudget {
   void give(std::size_t slots) noexcept {
     if (slots == 0) return;
     free_.fetch_add(slots);
-    if (waiters_.load() == 0) return;
-    const std::lock_guard lock(mutex_);
-    hand_out();
+    serve();
   }
+
+  /// Holds back, for its lifetime, what is given: those who wait are served at its end, all in one
+  /// go. Otherwise the first of them would be back for its next slot before the last has its first,
+  /// and every single slot would cost a thread its sleep.
+  class GivingMany {
+   public:
+    explicit GivingMany(SlotBudget& budget) noexcept : budget_(budget) {
+      budget_.giving_many_.fetch_add(1);
+    }
+    ~GivingMany() {
+      budget_.giving_many_.fetch_sub(1);
+      budget_.serve();
+    }
+    GivingMany(const GivingMany&) = delete;
+    GivingMany& operator=(const GivingMany&) = delete;
+
+   private:
+    SlotBudget& budget_;
+  };
 
   /// Whether somebody waits: then spare credits go back at once.
   [[nodiscard]] bool wanted() const noexcept { return waiters_.load() != 0; }
@@ -146,12 +163,18 @@ class SlotBudget {
     return 0;
   }
 
+  void serve() noexcept {
+    if (waiters_.load() == 0) return;
+    const std::lock_guard lock(mutex_);
+    hand_out();
+  }
+
   // Under mutex_:
 
   /// Effect: the first in the queue get what is free. A slot that is given and a waiter that comes
   /// do not miss each other: each first says that it is there, and then looks for the other.
   void hand_out() noexcept {
-    while (first_ != nullptr && take_free(1) == 1) {
+    while (first_ != nullptr && giving_many_.load() == 0 && take_free(1) == 1) {
       Waiter& waiter = *first_;
       dequeue(waiter);
       waiter.granted_ = true;
@@ -182,6 +205,8 @@ class SlotBudget {
   /// A bit for each shard: whether it has spare credits.
   std::vector<std::atomic<std::uint64_t>> spare_;
   std::atomic<std::uint64_t> wakes_{0};
+  /// GivingMany that live.
+  std::atomic<unsigned> giving_many_{0};
   std::mutex mutex_;
   // Guarded by mutex_: the queue.
   Waiter* first_ = nullptr;
