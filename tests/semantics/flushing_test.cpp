@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
+#include <latch>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "lazywriter/no_op_reader_writer.hpp"
+#include "support/eventually.hpp"
 #include "support/manual_cache.hpp"
 #include "support/plain_store.hpp"
 
@@ -550,6 +553,40 @@ TEST(Flushing, TheFlushLoopWritesByItself) {
   store.wait_for_calls(StoreCall::commit_tx, 1);
   EXPECT_TRUE(cache.flush().ok());
   EXPECT_TRUE(store.row("a"));
+}
+
+TEST(Flushing, AFlushThatNeverHasItsTurnCountsNothingThatWasWrittenAfterItsCall) {
+  Store store;
+  Cache cache{store, manual()};
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  cache.put({"in flight", 1});
+  auto other = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"before", 1});
+  std::size_t pending = 0;
+  // Again, if the writes came before the call or after its time.
+  EXPECT_TRUE(eventually([&] {
+    std::latch about_to_call{1};
+    auto flush = in_background([&] {
+      about_to_call.count_down();
+      return cache.flush(100ms);
+    });
+    about_to_call.wait();
+    for (int i = 0; i < 1'000; ++i)
+      std::this_thread::yield();
+    for (const auto* key : {"later 1", "later 2", "later 3"})
+      cache.put({key, 1});
+    const bool in_time = flush.wait_for(0ms) == std::future_status::timeout;
+    pending = flush.get().pending;
+    for (const auto* key : {"later 1", "later 2", "later 3", "before"})
+      cache.erase(key);
+    cache.discard_dirty();
+    cache.put({"in flight", 1});
+    cache.put({"before", 1});
+    return in_time && pending == 2;
+  })) << pending;
+  gate->open();
+  other.get();
 }
 
 }  // namespace

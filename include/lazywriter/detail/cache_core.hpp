@@ -21,6 +21,7 @@
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/call_scope.hpp"
 #include "lazywriter/detail/load_ticket.hpp"
+#include "lazywriter/detail/miss.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/slot_hold.hpp"
 #include "lazywriter/detail/store_gate.hpp"
@@ -32,19 +33,13 @@ namespace lazywriter::detail {
 template <class Key>
 using KeyView = std::conditional_t<std::is_same_v<Key, std::string>, std::string_view, const Key&>;
 
-/// What an operation on an entry came to.
-enum class Step {
-  done,
-  /// It changed nothing yet: it needs a slot of max_dirty and there was none.
-  needs_slot,
-};
-
 /// The entries, the store and the rules between them; no threads. The essay on top of
 /// lazy_writer_cache.hpp explains the states it moves entries through. What few calls come to is
 /// kept out of line, so that compilers inline what every call does.
-template <class Item, class ReaderWriter>
+template <class ItemType, class ReaderWriter>
 class CacheCore {
  public:
+  using Item = ItemType;
   using Key = key_type_t<Item>;
   using View = KeyView<Key>;
   using Probe = KeyProbe<View>;
@@ -53,15 +48,14 @@ class CacheCore {
   using Node = typename Part::Node;
   using Removed = typename Part::Removed;
   using Gate = StoreGate<Item, ReaderWriter>;
-  using Ticket = LoadTicket<Key>;
+  using Ticket = LoadTicket<Item>;
   using SlotHold = detail::SlotHold<CacheCore>;
   using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
       : config_((validate(config), config)),
         shards_(config_),
-        gate_(this, std::move(store), config_.name),
-        crowded_at_(crowded_shard(config_, shards_.count())) {}
+        gate_(this, std::move(store), config_.name) {}
 
   [[nodiscard]] const CacheConfig& config() const noexcept { return config_; }
   [[nodiscard]] ShardSet<Item>& shards() noexcept { return shards_; }
@@ -105,7 +99,7 @@ class CacheCore {
       closed_.store(true);
     }
     closed_changed_.notify_all();
-    shards_.slots().wake();
+    shards_.slots().wake_all();
   }
   /// Blocks until `until`, or until the cache is closed.
   void pause_until(Clock::time_point until) {
@@ -117,10 +111,6 @@ class CacheCore {
   [[nodiscard]] static Probe probe(View key) { return {key_hash<Key>{}(key), key}; }
 
   // ---- reading
-
-  /// Whether who waited for another thread's load may take "absent" for its answer, or needs it
-  /// settled under the lock.
-  enum class AbsentIs { answer, unsettled };
 
   /// Returns: what on_item(const Item&) makes of the item, which is loaded if need be; an empty
   /// (false) value of that type if there is none.
@@ -159,42 +149,26 @@ class CacheCore {
     return true;
   }
 
-  /// Effect: runs on_entry(shard, node) under the lock once it is known what the key holds: node is
-  /// the resident entry or tombstone, or nullptr when there is nothing, neither here nor in the
-  /// store. Repeats it after a wait if it needs a slot. Throws: CacheClosed, CacheFull, what find
-  /// threw.
-  /// `absent`: whether "absent" may be another thread's answer; then on_entry is not called.
+  /// Effect: runs on_entry(shard, probe, node) under the lock once it is known what the key holds:
+  /// node is the resident entry or tombstone, or nullptr when there is nothing, neither here nor in
+  /// the store; not for an update of an absent key. Repeats it after a wait if it needs a slot.
+  /// Throws: CacheClosed, CacheFull, what find threw.
   template <class OnEntry>
-  void change(View key, AbsentIs absent, OnEntry&& on_entry) {
+  void change(View key, Purpose purpose, OnEntry&& on_entry) {
     refuse_visitors();
     const Probe sought = probe(key);
     Part& shard = shards_.of(sought.hash);
-    SlotWait wait;
-    bool first = true;
-    for (;;) {
-      {
-        const MutexLock lock(shard.mutex);
-        require_open(shard);
-        Node* const node = shard.table.find(sought);
-        if (std::exchange(first, false))
-          ++(node != nullptr ? shard.counters.hits : shard.counters.misses);
-        if (node != nullptr) Table::touch(*node);
-        if (node != nullptr || !config_.lookup_on_miss) {
-          if (on_entry(shard, sought, node) == Step::done) return;
-        } else {
-          wait.load_first = true;
-        }
-      }
-      if (std::exchange(wait.load_first, false)) {
-        const Step step = load(sought, shard, absent, [&](Node* node) {
-          shard.mutex.assert_held();
-          require_open(shard);
-          return on_entry(shard, sought, node);
-        });
-        if (step == Step::done) return;
-      }
-      wait_for_slot(shard, wait);
+    bool missed = false;
+    {
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      Node* const node = shard.table.find(sought);
+      ++(node != nullptr ? shard.counters.hits : shard.counters.misses);
+      if (node != nullptr) Table::touch(*node);
+      missed = node == nullptr && config_.lookup_on_miss;
+      if (!missed && on_entry(shard, sought, node) == Step::done) return;
     }
+    change_later(Probe(sought), shard, purpose, missed, on_entry);
   }
 
   /// Effect: as change, but asks no store: what is not resident is nullptr. `may_wait`: otherwise,
@@ -203,30 +177,31 @@ class CacheCore {
   bool overwrite(const Probe& sought, bool may_wait, OnEntry&& on_entry) {
     refuse_visitors();
     Part& shard = shards_.of(sought.hash);
-    SlotWait wait;
-    for (;;) {
-      {
-        const MutexLock lock(shard.mutex);
-        require_open(shard);
-        if (on_entry(shard, shard.table.find(sought)) == Step::done) break;
-      }
-      if (!may_wait && wait.waiter.has_value()) {
-        const MutexLock lock(shard.mutex);
-        ++shard.counters.refused_writes;
-        return false;
-      }
-      wait_for_slot(shard, wait);
+    {
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      if (on_entry(shard, shard.table.find(sought)) == Step::done) return true;
     }
-    return true;
+    return overwrite_later(Probe(sought), shard, may_wait, on_entry);
+  }
+
+  // ---- for a miss
+
+  [[nodiscard]] bool may_load(const Part& shard) const noexcept {
+    shard.mutex.assert_held();
+    return config_.lookup_on_miss && !shard.closed;
+  }
+  void count_load(bool answered) noexcept {
+    (answered ? loads_ : load_failures_).fetch_add(1, std::memory_order_relaxed);
   }
 
   // ---- what a write tells the loops
 
-  /// Effect: wakes the flusher if a shard has just come to hold much that is unsaved. Under its
-  /// lock.
+  /// Effect: an entry of the shard was given a slot: wakes the flusher if that is crowded. Under
+  /// its lock.
   void slot_granted(const Part& shard) const noexcept {
     shard.mutex.assert_held();
-    if (shard.table.slots() == crowded_at_) wake_flusher();
+    if (shards_.is_crowded(shard)) wake_flusher();
   }
 
   /// Effect: calls for the pruner at 10 % over the capacity, evicts up to two clean entries past
@@ -240,27 +215,18 @@ class CacheCore {
     const MutexLock lock(shard.mutex);
     std::size_t budget = 16;
     for (std::size_t i = 0; i < evicted.size() && excess > tolerated + i; ++i) {
-      evicted[i] = shard.table.evict(budget);
+      evicted[i] = shard.evict(budget);
       if (!evicted[i].empty()) ++shard.counters.evictions;
     }
     shard.publish_clean();
   }
 
  private:
+  /// A write's way to a slot.
   struct SlotWait {
     std::optional<SlotBudget::Waiter> waiter;
-    Clock::time_point deadline;
-    bool counted = false;
-    bool load_first = false;
+    bool collected = false;
   };
-
-  static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
-    // Ten batches, or half of what is allowed, are worth an early flush.
-    const std::size_t by_batch = config.max_batch > 1'000'000 ? 10'000'000 : config.max_batch * 10;
-    const std::size_t much =
-        config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
-    return std::max<std::size_t>(1, much / shards);
-  }
 
   [[noreturn, gnu::cold, gnu::noinline]] static void throw_reentrant() {
     throw ReentrantUse("a function given to visit, update, compute or for_each called its cache");
@@ -273,29 +239,30 @@ class CacheCore {
       throw_closed();
   }
 
-  [[nodiscard]] bool may_load(const Part& shard) const noexcept {
-    shard.mutex.assert_held();
-    return config_.lookup_on_miss && !shard.closed;
-  }
-
   /// Effect: the first time, collects spare slots; then waits for one. Throws: CacheFull.
   [[gnu::cold, gnu::noinline]] void wait_for_slot(Part& shard, SlotWait& wait) {
-    if (!wait.waiter.has_value()) {
-      wait.waiter.emplace(shards_.slots());
-      wait.deadline = deadline_after(config_.backpressure_timeout);
+    if (!std::exchange(wait.collected, true)) {
       shards_.collect_spare_slots();
       return;
     }
     const bool hopeless =
         config_.flush_interval == std::chrono::milliseconds::zero() || AdapterScope::active(this);
-    if (!hopeless) {
-      wake_flusher();
-      if (!std::exchange(wait.counted, true)) {
-        const MutexLock lock(shard.mutex);
-        ++shard.counters.backpressure_waits;
-      }
-      if (wait.waiter->wait_until(wait.deadline, [this] { return closed(); })) return;
+    if (hopeless) refuse(shard);
+    const Clock::time_point deadline = deadline_after(config_.backpressure_timeout);
+    wait.waiter.emplace(shards_.slots());
+    // Those that came back to a shard before it knew that somebody waits.
+    shards_.collect_spare_slots();
+    if (wait.waiter->has_slot()) return;
+    {
+      const MutexLock lock(shard.mutex);
+      ++shard.counters.backpressure_waits;
     }
+    wake_flusher();
+    if (!wait.waiter->wait_until(deadline, [this] { return closed(); }) && !closed()) refuse(shard);
+  }
+
+  /// Throws: CacheFull.
+  [[noreturn]] void refuse(Part& shard) {
     {
       const MutexLock lock(shard.mutex);
       ++shard.counters.refused_writes;
@@ -303,11 +270,54 @@ class CacheCore {
     throw CacheFull();
   }
 
+  /// Effect: runs write() with the slot that was waited for, if any, at hand. Under the lock.
+  template <class Write>
+  Step write_with_slot(Part& shard, SlotWait& wait, Write&& write) {
+    shard.mutex.assert_held();
+    if (!wait.waiter.has_value() || !wait.waiter->take_slot()) return write();
+    struct Balance {
+      CacheCore& core;
+      Part& shard;
+      ~Balance() {
+        shard.mutex.assert_held();
+        shard.return_slots(core.shards_.slots(), 0);  // if it was not needed after all
+      }
+    };
+    shard.add_credit(shards_.slots());
+    const Balance balance{*this, shard};
+    return write();
+  }
+
+  /// The part of overwrite that waits for a slot.
+  template <class OnEntry>
+  [[gnu::noinline]] bool overwrite_later(const Probe& sought, Part& shard, bool may_wait,
+                                         OnEntry& on_entry) {
+    SlotWait wait;
+    for (;;) {
+      if (!may_wait && wait.collected) {
+        wake_flusher();
+        const MutexLock lock(shard.mutex);
+        ++shard.counters.refused_writes;
+        return false;
+      }
+      wait_for_slot(shard, wait);
+      const MutexLock lock(shard.mutex);
+      require_open(shard);
+      const auto write = [&] {
+        shard.mutex.assert_held();
+        return on_entry(shard, shard.table.find(sought));
+      };
+      if (write_with_slot(shard, wait, write) == Step::done) return true;
+    }
+  }
+
   /// The part of read that asks the store.
   template <class Answer, class OnItem>
   [[gnu::noinline]] Answer read_loaded(const Probe& sought, Part& shard, OnItem& on_item) {
     Answer answer{};
-    load(sought, shard, AbsentIs::answer, [&](Node* node) {
+    Miss<CacheCore> miss(*this, shard, sought, Purpose::read);
+    miss.prepare();
+    miss.run([&](Node* node) {
       if (node != nullptr && node->second.visible()) {
         answer = on_item(std::as_const(node->second).item());
       }
@@ -316,80 +326,29 @@ class CacheCore {
     return answer;
   }
 
-  /// A miss: one find for all who miss the key at once. Runs on_entry(node) under the lock once the
-  /// key is settled; node as in change(), and without a call for an absent key that another thread
-  /// looked up if `absent` says so. Returns: what on_entry returned, done if it was not called.
+  /// The part of change that asks the store, or waits for a slot.
   template <class OnEntry>
-  Step load(const Probe& sought, Part& shard, AbsentIs absent, OnEntry&& on_entry) {
-    for (;;) {
-      const auto mine = std::make_shared<Ticket>(sought.hash, Key(sought.key));
-      std::shared_ptr<Ticket> ticket;
-      {
-        const MutexLock lock(shard.mutex);
-        Node* const node = shard.table.find(sought);
-        if (node != nullptr || !may_load(shard)) return on_entry(node);
-        ticket = shard.tickets.join(sought);
-        if (ticket == nullptr) shard.tickets.open(mine);
-      }
-      if (ticket == nullptr) {
-        if (const auto step = run_load(sought, shard, mine, on_entry); step.has_value())
-          return *step;
-        continue;
-      }
-      // Waiting for another thread's find from within an adapter call could be waiting for oneself.
-      if (AdapterScope::active(this)) {
-        throw ReentrantUse("an adapter call waited for a load of its own cache");
-      }
-      switch (ticket->wait()) {
-        case LoadState::failed:
-          ticket->rethrow();
-        case LoadState::absent:
-          if (absent == AbsentIs::answer) return Step::done;
-          break;
-        default:
-          break;
-      }
+  [[gnu::noinline]] void change_later(const Probe& sought, Part& shard, Purpose purpose,
+                                      bool missed, OnEntry& on_entry) {
+    SlotWait wait;
+    Miss<CacheCore> miss(*this, shard, sought, purpose);
+    if (missed) {
+      miss.prepare();
+    } else {
+      wait_for_slot(shard, wait);
     }
-  }
-
-  /// Effect: calls find, installs what it returned unless the ticket went stale meanwhile, and runs
-  /// on_entry in the same hold of the lock. Returns: nullopt if the key must be looked up again.
-  template <class OnEntry>
-  std::optional<Step> run_load(const Probe& sought, Part& shard,
-                               const std::shared_ptr<Ticket>& ticket, OnEntry& on_entry) {
-    std::exception_ptr error;
-    std::optional<Item> item;
-    try {
-      item = gate_.find(ticket->key());
-      if (item.has_value() && !(item->key() == ticket->key())) {
-        throw StoreContractError("find returned an item with another key than the one asked for");
-      }
-    } catch (...) {
-      error = std::current_exception();
-    }
-    (error == nullptr ? loads_ : load_failures_).fetch_add(1, std::memory_order_relaxed);
-
-    Insertion insertion(*this);
-    const MutexLock lock(shard.mutex);
-    const LoadState state = error != nullptr   ? LoadState::failed
-                            : item.has_value() ? LoadState::found
-                                               : LoadState::absent;
-    const bool usable = shard.tickets.close(ticket, state, error);
-    Node* node = shard.table.find(sought);
-    if (node != nullptr) return on_entry(node);  // somebody wrote it meanwhile: that is the answer
-    if (error != nullptr) std::rethrow_exception(error);
-    if (!usable) return std::nullopt;
-    if (item.has_value()) {
-      node = &shard.table.insert_item(sought.hash, std::move(*item));
-      insertion.done(shard);
-    }
-    return on_entry(node);
+    const auto enter = [&](Node* node) {
+      shard.mutex.assert_held();
+      require_open(shard);
+      return write_with_slot(shard, wait, [&] { return on_entry(shard, sought, node); });
+    };
+    while (miss.run(enter) == Step::needs_slot)
+      wait_for_slot(shard, wait);
   }
 
   const CacheConfig config_;
   ShardSet<Item> shards_;
   Gate gate_;
-  const std::size_t crowded_at_;
   std::function<void()> wake_flusher_ = [] {};
   std::function<void()> wake_pruner_ = [] {};
   /// Set after the flag of every shard: for waits only; a write asks its shard.

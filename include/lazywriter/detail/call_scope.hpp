@@ -10,10 +10,11 @@ namespace lazywriter::detail {
 /// function under a shard's lock, or an adapter call. Scopes of different caches nest.
 class CallScope {
  public:
-  enum class Kind : std::uint8_t { visitor, adapter };
+  enum class Kind : std::uint8_t { visitor, adapter, find };
 
-  CallScope(const void* cache, Kind kind) noexcept
-      : outer_(innermost_), cache_(cache), kind_(kind) {
+  /// `what`: what else the kind says of the call.
+  CallScope(const void* cache, Kind kind, const void* what = nullptr) noexcept
+      : outer_(innermost_), cache_(cache), what_(what), kind_(kind) {
     innermost_ = this;
   }
   ~CallScope() { innermost_ = outer_; }
@@ -23,8 +24,13 @@ class CallScope {
   /// Whether this thread runs a function of that kind for `cache`. A load and a compare when it
   /// runs none.
   [[nodiscard]] static bool active(const void* cache, Kind kind) noexcept {
+    return any(cache, kind, [](const void*) { return true; });
+  }
+  /// Whether `holds(what)` for one of them. Throws: what `holds` throws.
+  template <class Holds>
+  [[nodiscard]] static bool any(const void* cache, Kind kind, Holds&& holds) {
     for (const CallScope* scope = innermost_; scope != nullptr; scope = scope->outer_) {
-      if (scope->cache_ == cache && scope->kind_ == kind) return true;
+      if (scope->cache_ == cache && scope->kind_ == kind && holds(scope->what_)) return true;
     }
     return false;
   }
@@ -34,6 +40,7 @@ class CallScope {
 
   CallScope* outer_;
   const void* cache_;
+  const void* what_;
   Kind kind_;
 };
 
@@ -50,6 +57,16 @@ struct AdapterScope : CallScope {
   explicit AdapterScope(const void* cache) noexcept : CallScope(cache, Kind::adapter) {}
   [[nodiscard]] static bool active(const void* cache) noexcept {
     return CallScope::active(cache, Kind::adapter);
+  }
+};
+
+/// Scope of a find, with its ticket: an adapter call, of which more must be known.
+struct FindScope : CallScope {
+  FindScope(const void* cache, const void* ticket) noexcept
+      : CallScope(cache, Kind::find, ticket) {}
+  template <class Holds>
+  [[nodiscard]] static bool any(const void* cache, Holds&& holds) {
+    return CallScope::any(cache, Kind::find, holds);
   }
 };
 

@@ -3,13 +3,11 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
-#include <string_view>
 #include <thread>
-#include <utility>
 
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/detail/entry.hpp"
@@ -17,36 +15,12 @@
 
 namespace lazywriter::detail {
 
-/// Keeps the time: halts the flusher, and interrupts an adapter that can be, at a deadline unless
-/// it is destroyed before.
-template <class Cut>
-class DeadlineGuard {
- public:
-  /// Throws: std::system_error when no thread can be started.
-  DeadlineGuard(Clock::time_point deadline, Cut cut)
-      : cut_(std::move(cut)), thread_([this, deadline](const std::stop_token& stop) {
-          std::unique_lock lock(mutex_);
-          if (!changed_.wait_until(lock, deadline, [&] { return stop.stop_requested(); })) cut_();
-        }) {}
-
-  ~DeadlineGuard() {
-    thread_.request_stop();
-    { const std::lock_guard lock(mutex_); }
-    changed_.notify_all();
-  }
-
-  DeadlineGuard(const DeadlineGuard&) = delete;
-  DeadlineGuard& operator=(const DeadlineGuard&) = delete;
-
- private:
-  Cut cut_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Last: it uses all of the above.
-  std::jthread thread_;
-};
-
 /// The steps of close, once.
+///
+/// The last flush is made by the thread of the flush loop, while the caller of close keeps the
+/// time: nothing that thread can be held up by, a log that blocks among it, holds up the caller. It
+/// waits beyond its time only for the end of a transaction, since until then nobody knows what is
+/// saved.
 template <class Cache>
 class Closing {
  public:
@@ -54,16 +28,26 @@ class Closing {
 
   /// Effect: see LazyWriterCache::close.
   CloseResult<Item> close(Cache& cache, std::chrono::milliseconds timeout) {
-    const std::lock_guard lock(close_mutex_);
-    if (result_.has_value()) return *result_;
-    cache.core_.refuse_writes();
-    if (!stopped_) flush_ = stop(cache, deadline_after(timeout));
-    stopped_ = true;
-    CloseResult<Item> result{
-        flush_, cache.list_unsaved([](const auto& entry) { return entry.holds_slot; })};
-    for (auto& unsaved : result.unsaved) {
-      if (unsaved.error.empty()) unsaved.error = flush_.error;  // no transaction could begin
+    const Clock::time_point deadline = deadline_after(timeout);
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait_until(lock, deadline, [this] { return !under_way_; })) {
+        lock.unlock();
+        return unsaved_now(cache, "another close() is still saving it");
+      }
+      if (result_.has_value()) return *result_;
+      under_way_ = true;
     }
+    const UnderWay until_the_end{*this};
+    cache.core_.refuse_writes();
+    if (!stopped_) stop(cache, deadline);
+    stopped_ = true;
+    CloseResult<Item> result = unsaved_now(cache, flush_.error);
+    // Both in one look at each shard: what is parked may still be discarded or made dirty again.
+    flush_.parked = result.flush.parked;
+    flush_.pending = result.flush.pending;
+    result.flush = flush_;
+    const std::lock_guard lock(mutex_);
     result_ = result;
     return result;
   }
@@ -83,47 +67,74 @@ class Closing {
   }
 
  private:
-  FlushResult stop(Cache& cache, Clock::time_point deadline) {
-    using Flusher = typename Cache::Flusher;
-    const auto cut = [&cache]() noexcept {
-      cache.flusher_.halt();
-      cache.core_.gate().interrupt();
-    };
-    std::optional<DeadlineGuard<decltype(cut)>> guard;
-    try {
-      guard.emplace(deadline, cut);
-    } catch (...) {
-      cut();  // no thread to keep the time: rather hand everything back than wait without bound
+  /// Lets the next caller go on, whatever this one came to.
+  struct UnderWay {
+    Closing& closing;
+    ~UnderWay() {
+      {
+        const std::lock_guard lock(closing.mutex_);
+        closing.under_way_ = false;
+      }
+      closing.changed_.notify_all();
     }
-    cache.prune_loop_.request_stop();
-    cache.flush_loop_.request_stop();
+  };
 
-    FlushResult result;
-    if (cache.core_.config().flush_on_close) {
+  /// How long a thread that is in no transaction any more may take to end. It needs some
+  /// microseconds, unless it sits in the log.
+  static constexpr std::chrono::milliseconds time_to_end{50};
+
+  /// Effect: flushes, and ends both loops; a thread that does not end in time is left to the
+  /// destructor. Afterwards no transaction is under way, nor will be.
+  void stop(Cache& cache, Clock::time_point deadline) {
+    cache.prune_loop_.request_stop();
+    cache.flush_loop_.finish([this, &cache, deadline] {
+      if (!cache.core_.config().flush_on_close) return;
       const auto halted = [&cache] { return cache.flusher_.halted(); };
       const auto pause = [](Clock::time_point until) { std::this_thread::sleep_until(until); };
-      result = cache.flusher_.flush_until(deadline, Flusher::Persist::while_others_are_pending,
-                                          halted, pause);
-    }
+      last_flush_ = cache.flusher_.flush_until(
+          deadline, Cache::Flusher::Persist::while_others_are_pending, halted, pause);
+    });
+    bool ended = cache.flush_loop_.wait_until_done(deadline);
     cache.flusher_.halt();
-    cache.flusher_.wait_idle(std::nullopt);
-    guard.reset();
-    cache.flush_loop_.join();
+    // Another thread may be flushing, too.
+    if (!cache.flusher_.wait_for_transaction(deadline)) {
+      cache.core_.gate().interrupt();
+      cache.flusher_.wait_for_transaction(Clock::time_point::max());
+    }
+    if (!ended) ended = cache.flush_loop_.wait_until_done(Clock::now() + time_to_end);
+    if (ended) {
+      cache.flush_loop_.join();
+      flush_ = last_flush_;
+    } else {
+      flush_.error = "the last flush did not come to its end in time";
+    }
     cache.prune_loop_.join();
-    // Both in one look at each shard: what is parked may still be discarded or made dirty again.
-    result.parked = 0;
-    result.pending = cache.core_.shards().sum([&](const auto& table) {
-      result.parked += table.parked();
+  }
+
+  static CloseResult<Item> unsaved_now(Cache& cache, const std::string& error) {
+    CloseResult<Item> result;
+    result.flush.pending = cache.core_.shards().sum([&](const auto& table) {
+      result.flush.parked += table.parked();
       return table.slots() - table.parked();
     });
+    result.flush.error = error;
+    result.unsaved = cache.list_unsaved(Cache::Unsaved::all);
+    for (auto& unsaved : result.unsaved) {
+      if (unsaved.error.empty()) unsaved.error = error;
+    }
     return result;
   }
 
-  std::mutex close_mutex_;
-  // All guarded by close_mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  bool under_way_ = false;
+  std::optional<CloseResult<Item>> result_;
+  // Used by the caller that is under way.
   bool stopped_ = false;
   FlushResult flush_;
-  std::optional<CloseResult<Item>> result_;
+  /// Written by the flush loop, before it ends.
+  FlushResult last_flush_;
 };
 
 }  // namespace lazywriter::detail

@@ -20,6 +20,8 @@ namespace lazywriter::detail {
 /// each node to the next it would wait for one after the other.
 template <class Node>
 class DirtyList {
+  static constexpr std::size_t stride = 4;
+
  public:
   DirtyList() = default;
   DirtyList(const DirtyList&) = delete;
@@ -71,6 +73,29 @@ class DirtyList {
   /// Effect: empties the list without touching the nodes.
   void forget() noexcept { begin_ = end_; }
 
+  /// A walk over a list from which nothing leaves meanwhile; nodes may be added at its end.
+  class Walk {
+   public:
+    /// Returns: the next node, or nullptr at the end of the list.
+    Node* next(const DirtyList& list) noexcept {
+      if (!begun_) place_ = begin_place_ = list.begin_;
+      begun_ = true;
+      if (place_ == list.end_) return nullptr;
+      Node*& seen = seen_[place_ % stride];
+      seen =
+          place_ - begin_place_ < stride ? list.first_[place_ % stride] : seen->second.next_dirty;
+      ++place_;
+      return seen;
+    }
+
+   private:
+    bool begun_ = false;
+    std::size_t begin_place_ = 0;
+    std::size_t place_ = 0;
+    /// The last `stride` nodes that were visited.
+    std::array<Node*, DirtyList::stride> seen_{};
+  };
+
   /// Effect: has the first nodes fetched from memory.
   void fetch_front() const noexcept {
     for (std::size_t i = begin_; i < std::min(end_, begin_ + stride); ++i)
@@ -90,8 +115,6 @@ class DirtyList {
   }
 
  private:
-  static constexpr std::size_t stride = 4;
-
   /// Effect: the node at `place` is found by the one `stride` places before it, or by the list.
   void join(std::size_t place, Node& node) noexcept {
     const std::size_t slot = place % stride;

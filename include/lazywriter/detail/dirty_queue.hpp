@@ -1,6 +1,7 @@
 // What waits to be written: in which order, what of it a flush under way has come to, since when.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -65,15 +66,46 @@ class DirtyQueue {
     if (!waiting_.unlink(node) && !turn_.unlink(node)) kept_.unlink(node);
   }
 
-  /// Effect: nothing is dirty any more; touches no entry.
-  void forget() noexcept {
-    waiting_.forget();
-    turn_.forget();
-    kept_.forget();
-    oldest_waiting_ = oldest_in_turn_ = no_stamp;
+  /// Entries that are linked.
+  [[nodiscard]] std::size_t size() const noexcept {
+    return waiting_.size() + turn_.size() + kept_.size();
+  }
+
+  /// Effect: an entry leaves for good. Returns: it; nullptr when none is linked.
+  Node* take() noexcept {
+    Node* node = turn_.pop_front();
+    if (node == nullptr) node = kept_.pop_front();
+    if (node == nullptr) node = waiting_.pop_front();
+    if (waiting_.empty() && kept_.empty()) oldest_waiting_ = no_stamp;
+    return node;
+  }
+
+  /// How far a walk over the linked entries has come; only wait may be called meanwhile.
+  class Walk {
+    friend class DirtyQueue;
+    std::array<typename DirtyList<Node>::Walk, 3> lists_;
+    std::size_t list_ = 0;
+  };
+  /// Effect: calls visit(node) for some further entries. Returns: whether there may be more.
+  /// Throws: what visit throws.
+  template <class Visit>
+  bool step(Walk& walk, Visit&& visit) const {
+    const std::array<const DirtyList<Node>*, 3> lists{&turn_, &kept_, &waiting_};
+    for (std::size_t visited = 0; visited < most_visited && walk.list_ < lists.size();) {
+      Node* const node = walk.lists_[walk.list_].next(*lists[walk.list_]);
+      if (node == nullptr) {
+        ++walk.list_;
+      } else {
+        ++visited;
+        visit(*node);
+      }
+    }
+    return walk.list_ < lists.size();
   }
 
  private:
+  static constexpr std::size_t most_visited = 32;
+
   static Stamp older(Stamp a, Stamp b) noexcept {
     if (a == no_stamp) return b;
     return b == no_stamp || a < b ? a : b;

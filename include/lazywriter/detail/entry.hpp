@@ -263,11 +263,19 @@ struct Entry : EntryContent<Item> {
   /// entry that still has no_stamp when that copy is committed becomes clean.
   Stamp unsaved_since = no_stamp;
   std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
-  /// The link of the DirtyList it is in.
-  EntryNode<Item>* next_dirty = nullptr;
+  union {
+    /// The link of the DirtyList it is in.
+    EntryNode<Item>* next_dirty = nullptr;
+    /// Its place in the ApartSet, while it is in flight or parked: then it is in no list.
+    std::size_t apart_place;
+  };
   EvictionLinks<EntryNode<Item>> eviction_links;
 
   [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
+  /// Whether the store did not take it although it was written alone.
+  [[nodiscard]] bool failed_alone() const noexcept {
+    return trouble != nullptr && (trouble->parked || trouble->isolated != Isolated::no);
+  }
 };
 
 template <class Key, class Item>

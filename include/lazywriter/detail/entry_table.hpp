@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
 
+#include "lazywriter/detail/apart_set.hpp"
 #include "lazywriter/detail/dirty_queue.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/detail/eviction_policy.hpp"
@@ -30,6 +32,8 @@ class EntryTable {
   using Map = std::unordered_map<Ref, Entry<Item>, KeyRefHash, KeyRefEqual>;
   /// An entry that left the map; destroy it outside of the lock.
   using Removed = typename Map::node_type;
+  using Queue = DirtyQueue<Node>;
+  using Apart = ApartSet<Node>;
 
   /// `capacity`: this table's share; 0 = unlimited.
   explicit EntryTable(std::size_t capacity) : policy_(capacity) {}
@@ -61,6 +65,9 @@ class EntryTable {
   }
 
   [[nodiscard]] static const Key& key_of(const Node& node) noexcept { return *node.first.key; }
+  [[nodiscard]] static KeyProbe<const Key&> probe_of(const Node& node) noexcept {
+    return {node.first.hash, key_of(node)};
+  }
   [[nodiscard]] const Map& entries() const noexcept { return map_; }
   [[nodiscard]] Map& entries() noexcept { return map_; }
   /// Items that readers can see.
@@ -76,15 +83,24 @@ class EntryTable {
     return slots_ == parked_ ? no_stamp : dirty_.oldest();
   }
 
-  /// Entries that are not parked and hold something unsaved that was written by `cutoff`. When that
-  /// was cannot be told of what is in flight, so all of it counts. Complexity: linear in the table.
+  /// Entries that are not parked and hold something unsaved, where one of them can have been
+  /// written by `cutoff`; else 0. So it counts all that were written by then, and perhaps later
+  /// ones.
   [[nodiscard]] std::size_t unsaved_by(Stamp cutoff) const noexcept {
-    return static_cast<std::size_t>(std::count_if(map_.begin(), map_.end(), [&](const Node& node) {
-      const Entry<Item>& entry = node.second;
-      return entry.holds_slot && !entry.parked() &&
-             (entry.in_flight || entry.unsaved_since <= cutoff);
-    }));
+    const Stamp oldest = oldest_unsaved();
+    return oldest == no_stamp || oldest > cutoff ? 0 : slots_ - parked_;
   }
+
+  /// What holds a slot, but for what is apart.
+  [[nodiscard]] const Queue& queue() const noexcept { return dirty_; }
+  /// What is in flight or parked.
+  [[nodiscard]] const Apart& apart() const noexcept { return apart_; }
+  [[nodiscard]] Apart& apart() noexcept { return apart_; }
+  [[nodiscard]] static bool is_apart(const Node& node) noexcept {
+    return node.second.in_flight || node.second.parked();
+  }
+  /// Grows whenever an entry of queue() or apart() moves, but for those that are written.
+  [[nodiscard]] std::uint64_t moves() const noexcept { return moves_; }
 
   static void touch(Node& node) noexcept { Policy::touched(node); }
 
@@ -203,6 +219,7 @@ class EntryTable {
     entry.trouble.reset();
     entry.forget_failures();
     if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
+    if (was_parked && !entry.in_flight) no_longer_parked(node);
     // What was parked has been unsaved since it was first written, whatever it holds now.
     if (entry.unsaved_since == no_stamp) entry.unsaved_since = now;
     dirty_.wait(node);
@@ -216,7 +233,11 @@ class EntryTable {
     mark_written(node, now);
     released_ = released_before;  // it is parked still, or again
     Entry<Item>& entry = node.second;
-    if (!entry.in_flight) dirty_.remove(node);
+    if (!entry.in_flight) {
+      dirty_.remove(node);
+      apart_.add(node);
+      ++moves_;
+    }
     entry.trouble = std::move(trouble);
     entry.trouble->parked = true;
     // The key inside the item is another one now.
@@ -229,6 +250,7 @@ class EntryTable {
   /// Effect: everything dirty now is due in this pass.
   void begin_turn() noexcept {
     released_ = 0;
+    ++moves_;
     dirty_.begin_turn();
   }
 
@@ -275,6 +297,7 @@ class EntryTable {
     Entry<Item>& entry = node.second;
     unpin(node);
     if (entry.parked()) return {};
+    apart_.remove(node);
     if (entry.unsaved_since == no_stamp) return settle(node);
     dirty_.wait_again(node, place);
     return {};
@@ -294,6 +317,8 @@ class EntryTable {
     --in_flight_;
     --slots_;
     --pinned_;
+    apart_.remove(node);
+    ++moves_;
     return true;
   }
 
@@ -308,37 +333,33 @@ class EntryTable {
   /// Effect: ends the turn, once every entry of it was pinned and landed. Returns: how many entries
   /// that were parked when the turn began, or since, are dirty now without having been part of it.
   std::size_t end_turn() noexcept {
+    ++moves_;
     dirty_.end_turn();
     return released_;
   }
 
   // ---- deliberate ways out
 
-  /// Effect: every dirty entry counts as saved: items become clean, tombstones leave (those in
-  /// flight when they land). Parked ones stay. Returns: how many; the ones that left are given to
-  /// `bury`. Complexity: linear in the table.
-  template <class Bury>
-  std::size_t discard_dirty(Bury&& bury) noexcept {
-    std::size_t discarded = 0;
-    for (auto at = map_.begin(); at != map_.end();) {
-      Node& node = *at++;
-      Entry<Item>& entry = node.second;
-      if (!entry.holds_slot || entry.parked()) continue;
-      ++discarded;
-      entry.unsaved_since = no_stamp;
-      entry.erase_first = false;
-      if (entry.in_flight) {
-        entry.discarded = true;
-        entry.trouble.reset();
-        release_slot(node);
-      } else {
-        bury(settle(node));
-      }
-    }
-    dirty_.forget();
-    released_ = 0;
-    return discarded;
+  /// Effect: an entry leaves the queue, to be discarded. Returns: it; nullptr when there is none.
+  Node* take_waiting() noexcept {
+    ++moves_;
+    return dirty_.take();
   }
+  /// Effect: a dirty entry that came from take_waiting, or is in flight and not parked, counts as
+  /// saved: an item is clean, a tombstone leaves (in flight: when it lands). Returns: it, if it
+  /// left.
+  Removed discard(Node& node) noexcept {
+    Entry<Item>& entry = node.second;
+    entry.unsaved_since = no_stamp;
+    entry.erase_first = false;
+    if (!entry.in_flight) return settle(node);
+    entry.discarded = true;
+    entry.trouble.reset();
+    release_slot(node);
+    return {};
+  }
+  /// Effect: what was released from being parked in this turn is about to be discarded.
+  void forget_released() noexcept { released_ = 0; }
 
   /// parked -> dirty. An entry whose item has another key than it stands under, or one that cannot
   /// be told, stays parked: saving it would write a row nobody asked for. Returns: whether it is
@@ -348,6 +369,7 @@ class EntryTable {
     if (!entry.parked() || entry.in_flight || !regain_key(node)) return false;
     --parked_;
     entry.trouble.reset();
+    no_longer_parked(node);
     dirty_.wait(node);
     ++released_;
     return true;
@@ -357,34 +379,27 @@ class EntryTable {
   Removed forget_parked(Node& node) noexcept {
     --parked_;
     release_slot(node);
+    no_longer_parked(node);
     if (node.second.erased) return leave_as_tombstone(node);
     return remove(node);
-  }
-
-  /// Effect: every entry that is not pinned leaves. Returns: how many; they are given to `bury`.
-  /// Complexity: linear in the table.
-  template <class Bury>
-  std::size_t remove_clean(Bury&& bury) noexcept {
-    std::size_t removed = 0;
-    for (auto at = map_.begin(); at != map_.end();) {
-      Node& node = *at++;
-      if (node.second.pinned()) continue;
-      ++removed;
-      bury(remove(node));
-    }
-    return removed;
   }
 
   // ---- eviction
 
   void begin_prune() noexcept { policy_.begin_pass(); }
 
-  /// Effect: evicts the next clean entry, looking at `budget` entries at most. Returns: it, or
-  /// nothing.
-  Removed evict(std::size_t& budget) noexcept {
-    Node* const victim =
-        policy_.evict_one([](const Node& node) noexcept { return !node.second.pinned(); }, budget);
+  /// Effect: evicts the next clean entry that must not stay for another reason (`stays(node)`),
+  /// looking at `budget` entries at most. Returns: it, or nothing.
+  template <class Stays>
+  Removed evict(std::size_t& budget, Stays&& stays) noexcept {
+    const auto evictable = [&](const Node& node) noexcept {
+      return !node.second.pinned() && !stays(node);
+    };
+    Node* const victim = policy_.evict_one(evictable, budget);
     return victim == nullptr ? Removed{} : extract(*victim);
+  }
+  Removed evict(std::size_t& budget) noexcept {
+    return evict(budget, [](const Node&) noexcept { return false; });
   }
 
  private:
@@ -460,13 +475,22 @@ class EntryTable {
     return map_.extract(map_.find(node.first));
   }
 
+  /// Effect: an entry that was parked is so no more.
+  void no_longer_parked(Node& node) noexcept {
+    apart_.remove(node);
+    ++moves_;
+  }
+
   void pin(Node& node) noexcept {
+    apart_.add(node);
+    ++moves_;
     node.second.in_flight = true;
     ++in_flight_;
     if (!node.second.holds_slot) ++pinned_;
   }
 
   void unpin(Node& node) noexcept {
+    ++moves_;
     node.second.in_flight = false;
     --in_flight_;
     if (!node.second.holds_slot) --pinned_;
@@ -484,6 +508,8 @@ class EntryTable {
   std::size_t tombstones_ = 0;
   /// Entries that went from parked to dirty since the turn began.
   std::size_t released_ = 0;
+  std::uint64_t moves_ = 0;
+  Apart apart_;
   Map map_;
   Policy policy_;
 };

@@ -73,9 +73,7 @@ class FlushPassRunner {
 
   // By any thread:
 
-  /// Effect: no transaction begins from now on; a pass under way ends as soon as the call under way
-  /// does.
-  void halt() noexcept { transaction_.halt(); }
+  [[nodiscard]] TransactionHalt& halting() noexcept { return transaction_.halting(); }
   [[nodiscard]] bool halted() const noexcept { return transaction_.halted(); }
   [[nodiscard]] FlushCounters counters() const noexcept {
     return transaction_.recorder().counters();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -16,6 +15,7 @@
 #include "lazywriter/detail/retry_policy.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
+#include "lazywriter/detail/transaction_halt.hpp"
 
 namespace lazywriter::detail {
 
@@ -39,11 +39,9 @@ class FlushTransaction {
   [[nodiscard]] FlushRecorder<Gate>& recorder() noexcept { return recorder_; }
   [[nodiscard]] const FlushRecorder<Gate>& recorder() const noexcept { return recorder_; }
 
-  // By any thread:
-
-  /// Effect: no transaction begins from now on, and one under way is not committed.
-  void halt() noexcept { halted_.store(true); }
-  [[nodiscard]] bool halted() const noexcept { return halted_.load(); }
+  /// By any thread. After halt() no transaction begins, and one under way is not committed.
+  [[nodiscard]] TransactionHalt& halting() noexcept { return halt_; }
+  [[nodiscard]] bool halted() const noexcept { return halt_.halted(); }
 
   /// Whether no further transaction of the pass may begin.
   bool over(FlushPass& pass) const noexcept {
@@ -78,7 +76,11 @@ class FlushTransaction {
   /// nothing was written.
   void write_staged(FlushPass& pass, Pins pins) {
     entries_.make_room_to_move(pins);
-    finish(pass, pins, batch_.write(stopper(pass)));
+    if (const TransactionHalt::UnderWay under_way(halt_); under_way) {
+      finish(pass, pins, batch_.write(stopper(pass)));
+    } else {
+      entries_.requeue(pass, pins, Place::front);
+    }
     batch_.clear();
   }
 
@@ -86,7 +88,8 @@ class FlushTransaction {
   /// std::bad_alloc, and nothing was written.
   void write(FlushPass& pass, Pins pins) {
     const std::size_t count = entries_.count(pins);
-    if (count == 0) return;
+    const TransactionHalt::UnderWay under_way(halt_);
+    if (count == 0 || !under_way) return;
     entries_.make_room_to_move(pins);
     Attempt attempt;
     try {
@@ -104,6 +107,8 @@ class FlushTransaction {
   /// Effect: as write, of entries that are isolated. Returns: what became of them. Throws:
   /// std::bad_alloc, and nothing was written.
   Fate retry(FlushPass& pass, Pins pins) {
+    const TransactionHalt::UnderWay under_way(halt_);
+    if (!under_way) return Fate::requeue;
     stage_all(pass, pins);
     Attempt attempt = batch_.write(stopper(pass));
     if (attempt.entries == 0) return Fate::requeue;
@@ -200,7 +205,8 @@ class FlushTransaction {
   /// Effect: the copy of the entry is committed. Under the shard's lock.
   void merge(Pin<Item>& pin) noexcept {
     auto& entry = pin.node->second;
-    // What was put after a later erase is another row, to which the key data of this one is foreign.
+    // What was put after a later erase is another row, to which the key data of this one is
+    // foreign.
     if (pin.saves && !entry.erased && !entry.erase_first) {
       try {
         entry.item().copy_key_data_from(batch_.saved(pin));
@@ -253,8 +259,7 @@ class FlushTransaction {
     return entry.trouble.get();
   }
 
-  /// Set once: close wants no further transaction.
-  std::atomic<bool> halted_{false};
+  TransactionHalt halt_;
   PassEntries<Item>& entries_;
   FlushBatch<Item, Gate> batch_;
   FlushRecorder<Gate> recorder_;

@@ -13,6 +13,7 @@
 #include "lazywriter/detail/flush_meter.hpp"
 #include "lazywriter/detail/flush_pass.hpp"
 #include "lazywriter/detail/flush_token.hpp"
+#include "lazywriter/detail/periodic_worker.hpp"
 #include "lazywriter/detail/shard.hpp"
 #include "lazywriter/detail/store_gate.hpp"
 #include "lazywriter/flush_result.hpp"
@@ -38,7 +39,7 @@ class Flusher {
   /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
   FlushResult flush_once(const Deadline& deadline) noexcept {
     FlushResult result;
-    flush_pass(shards_.clock().tick(), deadline, result);
+    flush_pass(shards_.clock().tick(), shards_.unsaved(), deadline, result);
     return result;
   }
 
@@ -53,10 +54,11 @@ class Flusher {
                           Pause pause) noexcept {
     FlushResult result;
     const Stamp cutoff = shards_.clock().tick();
+    const std::size_t unsaved_before = shards_.unsaved();
     Backoff backoff(config_.retry_backoff_min, config_.retry_backoff_max);
     for (unsigned failures = 1;; ++failures) {
       const std::size_t done_before = result.written + result.erased;
-      const std::size_t alone = flush_pass(cutoff, deadline, result);
+      const std::size_t alone = flush_pass(cutoff, unsaved_before, deadline, result);
       const std::size_t awaited =
           result.pending - (persist == Persist::while_others_are_pending ? alone : 0);
       if (awaited == 0 || Clock::now() >= deadline || stop()) return result;
@@ -67,40 +69,46 @@ class Flusher {
 
   /// Effect: one pass of the loop, which leaves alone what is not due and keeps the backoff.
   /// Returns: when to run next. Never throws.
-  Clock::time_point run_loop_pass() noexcept {
+  PeriodicWorker::Turn run_loop_pass() noexcept {
     const Clock::time_point started = Clock::now();
     const FlushToken::Hold token(token_, std::nullopt);
-    if (Clock::now() < passes_.retry().not_before()) return passes_.retry().not_before();
+    const auto backed_off = [this]() -> PeriodicWorker::Turn {
+      return {passes_.retry().not_before(), passes_.retry().not_before()};
+    };
+    if (Clock::now() < passes_.retry().not_before()) return backed_off();
     if (passes_.halted()) return Clock::time_point::max();
     FlushResult ignored;
     FlushPass pass{
         .only_due = true, .deadline = {}, .cutoff = shards_.clock().tick(), .result = ignored};
     passes_.run(pass);
     if (pass.made_way) return Clock::now();
-    // Who waits for a slot of max_dirty must not wait for a long interval after a short failure.
+    // A writer that waits for a slot must not wait for a long interval after a short failure.
     if (passes_.retry().store_failed() && passes_.retry().not_before() > Clock::now()) {
-      return passes_.retry().not_before();
+      return backed_off();
     }
+    // It goes on while more is dirty than wakes it, and it gets on.
+    if (passes_.retry().committed() && shards_.any_crowded()) return Clock::now();
     const Clock::time_point by_interval = std::max(started + config_.flush_interval, Clock::now());
     return std::max(passes_.retry().not_before(), std::min(by_interval, pass.next_due));
   }
 
   /// Effect: no transaction begins from now on; passes under way end as soon as the call under way
   /// does.
-  void halt() noexcept { passes_.halt(); }
+  void halt() noexcept { passes_.halting().halt(); }
   [[nodiscard]] bool halted() const noexcept { return passes_.halted(); }
-
-  /// Blocks until no pass is under way or `deadline` has passed. Afterwards, with halt(), nothing
-  /// is in flight and nothing will be. Returns: whether that holds.
-  bool wait_idle(const Deadline& deadline) {
-    return static_cast<bool>(FlushToken::Hold(token_, deadline));
+  /// Blocks until no transaction is under way whose outcome the entries do not know, or until
+  /// `deadline`. Returns: whether that holds. After halt(), it does for good.
+  bool wait_for_transaction(Clock::time_point deadline) noexcept {
+    return passes_.halting().wait_for_the_last(deadline);
   }
 
   [[nodiscard]] FlushCounters counters() const noexcept { return passes_.counters(); }
 
  private:
+  /// `unsaved_before`: what was unsaved or parked at `cutoff`; no more than that can be pending.
   /// Returns: how many of those that are pending failed alone although the store takes others.
-  std::size_t flush_pass(Stamp cutoff, const Deadline& deadline, FlushResult& result) noexcept {
+  std::size_t flush_pass(Stamp cutoff, std::size_t unsaved_before, const Deadline& deadline,
+                         FlushResult& result) noexcept {
     const FlushToken::Hold token(token_, deadline);
     result.pending = 0;
     result.parked = 0;
@@ -115,6 +123,7 @@ class Flusher {
       result.parked += table.parked();
       return table.unsaved_by(cutoff);
     });
+    result.pending = std::min(result.pending, unsaved_before);
     return 0;
   }
 

@@ -8,23 +8,26 @@ namespace lazywriter {
 template <class Item, class ReaderWriter>
 LazyWriterCache<Item, ReaderWriter>::LazyWriterCache(ReaderWriter store, CacheConfig config)
     : core_(std::move(store), config),
-      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.wake(); }),
+      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.hurry(); }),
       pruner_(core_.shards()),
       prune_loop_([this] {
         pruner_.prune();
         return detail::Clock::now() + core_.config().prune_interval;
       }),
       flush_loop_([this] {
-        const detail::Clock::time_point next = flusher_.run_loop_pass();
+        const detail::PeriodicWorker::Turn next = flusher_.run_loop_pass();
         wake_pruner_if_full();
         return next;
       }) {
   core_.set_wakes([this] { flush_loop_.wake(); }, [this] { prune_loop_.wake(); });
-  const auto start = [](detail::PeriodicWorker& loop, std::chrono::milliseconds interval) {
-    if (interval.count() != 0) loop.start(detail::deadline_after(interval));
-  };
-  start(prune_loop_, core_.config().prune_interval);
-  start(flush_loop_, core_.config().flush_interval);
+  const CacheConfig& settings = core_.config();
+  if (settings.prune_interval.count() != 0)
+    prune_loop_.start(detail::deadline_after(settings.prune_interval));
+  if (settings.flush_interval.count() != 0) {
+    flush_loop_.start(detail::deadline_after(settings.flush_interval));
+  } else {
+    flush_loop_.start_for_finish();  // close flushes on that thread
+  }
 }
 
 template <class Item, class ReaderWriter>
@@ -50,17 +53,18 @@ template <class Item, class ReaderWriter>
 template <class F>
 void LazyWriterCache<Item, ReaderWriter>::for_each(F&& f) const {
   core_.refuse_visitors();
-  for (const auto& shard : core_.shards()) {
-    const detail::MutexLock lock(shard->mutex);
+  const auto show = [&](const typename Core::Node& node) {
+    if (!node.second.visible()) return true;
     const detail::VisitorScope scope(&core_);
-    for (const auto& [key, entry] : std::as_const(shard->table).entries()) {
-      if (!entry.visible()) continue;
-      if constexpr (std::is_void_v<std::invoke_result_t<F&, const Item&>>) {
-        f(entry.item());
-      } else {
-        if (!f(entry.item())) return;
-      }
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, const Item&>>) {
+      f(node.second.item());
+      return true;
+    } else {
+      return static_cast<bool>(f(node.second.item()));
     }
+  };
+  for (const auto& shard : core_.shards()) {
+    if (!detail::walk_entries(*shard, show, [] {})) return;
   }
 }
 
@@ -80,8 +84,9 @@ template <class Item, class ReaderWriter>
     typename Core::SlotHold slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
-      shard.tickets.make_stale(probe);
+      shard.tickets.entry_comes(probe);
       node = &shard.table.insert_item(probe.hash, std::move(item));
+      shard.tickets.entry_came();
       slot.attach(*node);
       insertion.done(shard);
     } else {
@@ -108,7 +113,7 @@ bool LazyWriterCache<Item, ReaderWriter>::update(key_view key, F&& f) {
     detail::InPlaceEdit<Core>(core_, shard, *node).run(f, slot);
     return detail::Step::done;
   };
-  core_.change(key, Core::AbsentIs::answer, edit);
+  core_.change(key, detail::Purpose::update, edit);
   return exists;
 }
 
@@ -145,8 +150,9 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
     }
     if (!(value->key() == probe.key)) throw KeyChanged();
     if (node == nullptr) {
-      shard.tickets.make_stale(probe);
+      shard.tickets.entry_comes(probe);
       node = &shard.table.insert_item(probe.hash, std::move(*value));
+      shard.tickets.entry_came();
       slot.attach(*node);
       insertion.done(shard);
     } else {
@@ -157,7 +163,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
     exists = true;
     return detail::Step::done;
   };
-  core_.change(key, Core::AbsentIs::unsettled, edit);
+  core_.change(key, detail::Purpose::compute, edit);
   return exists;
 }
 
@@ -174,8 +180,9 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
     typename Core::SlotHold slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
-      shard.tickets.make_stale(probe);
+      shard.tickets.entry_comes(probe);
       node = &shard.table.insert_tombstone(probe.hash, key_type(key));
+      shard.tickets.entry_came();
     } else {
       shard.table.hide_item(*node, old);
     }
@@ -198,8 +205,9 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
     core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
       shard.mutex.assert_held();
       if (node != nullptr) return detail::Step::done;
-      shard.tickets.make_stale(probe);
+      shard.tickets.entry_comes(probe);
       shard.table.insert_item(probe.hash, std::move(item));
+      shard.tickets.entry_came();
       ++shard.counters.preloads;
       ++taken;
       insertion.done(shard);
@@ -243,10 +251,11 @@ bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);
-  shard.tickets.make_stale(probe);
   auto* const node = shard.table.find(probe);
+  if (node != nullptr && node->second.pinned()) return false;
+  shard.tickets.forget(probe);
   if (node == nullptr) return true;
-  if (node->second.pinned()) return false;
+  shard.tickets.entry_leaves(probe, std::as_const(node->second).item());
   removed = shard.table.remove(*node);
   shard.publish_clean();
   return true;
@@ -255,12 +264,21 @@ bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
 template <class Item, class ReaderWriter>
 FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
   FlushResult result = flush();
+  detail::Graveyard<typename Core::Removed> graveyard;
   for (const auto& shard : core_.shards()) {
-    detail::Graveyard<typename Core::Removed> graveyard;
-    const detail::MutexLock lock(shard->mutex);
-    shard->tickets.make_all_stale();
-    shard->table.remove_clean(graveyard);
-    shard->publish_clean();
+    {
+      const detail::MutexLock lock(shard->mutex);
+      shard->tickets.forget_all();
+    }
+    const auto forget = [&](typename Core::Node& node) {
+      shard->mutex.assert_held();
+      if (node.second.pinned()) return true;
+      shard->tickets.entry_leaves(Core::Table::probe_of(node), std::as_const(node.second).item());
+      graveyard(shard->table.remove(node));
+      shard->publish_clean();
+      return true;
+    };
+    detail::walk_entries(*shard, forget, [&] { graveyard.clear(); });
   }
   return result;
 }
@@ -268,36 +286,40 @@ FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
 template <class Item, class ReaderWriter>
 std::size_t LazyWriterCache<Item, ReaderWriter>::discard_dirty() {
   core_.refuse_visitors();
+  detail::Graveyard<typename Core::Removed> graveyard;
   std::size_t discarded = 0;
   for (const auto& shard : core_.shards()) {
-    detail::Graveyard<typename Core::Removed> graveyard;
-    const detail::MutexLock lock(shard->mutex);
-    const std::size_t here = shard->table.discard_dirty(graveyard);
-    shard->return_slots(core_.shards().slots(), here);
-    shard->publish_clean();
-    discarded += here;
+    discarded += detail::discard_dirty(*shard, core_.shards().slots(), graveyard,
+                                       [&] { graveyard.clear(); });
   }
   wake_pruner_if_full();
   return discarded;
 }
 
 template <class Item, class ReaderWriter>
-template <class Wanted>
 std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved(
-    Wanted wanted) const {
+    Unsaved wanted) const {
   std::vector<UnsavedItem<Item>> list;
+  const auto note = [&](const typename Core::Node& node) {
+    const auto& entry = node.second;
+    const bool listed = wanted == Unsaved::all       ? entry.holds_slot
+                        : wanted == Unsaved::failing ? entry.failed_alone()
+                                                     : entry.parked();
+    if (!listed) return;
+    auto& unsaved = list.emplace_back(
+        UnsavedItem<Item>{detail::EntryTable<Item>::key_of(node), std::nullopt, {}, 0});
+    if (entry.visible()) unsaved.item.emplace(entry.item());
+    if (entry.trouble == nullptr) return;
+    unsaved.error = entry.trouble->error;
+    unsaved.attempts = entry.trouble->rejections;
+  };
   for (const auto& shard : core_.shards()) {
-    const detail::MutexLock lock(shard->mutex);
-    for (const auto& node : std::as_const(shard->table).entries()) {
-      const auto& entry = node.second;
-      if (!wanted(entry)) continue;
-      auto& unsaved = list.emplace_back(
-          UnsavedItem<Item>{detail::EntryTable<Item>::key_of(node), std::nullopt, {}, 0});
-      if (entry.visible()) unsaved.item.emplace(entry.item());
-      if (entry.trouble == nullptr) continue;
-      unsaved.error = entry.trouble->error;
-      unsaved.attempts = entry.trouble->rejections;
+    if (wanted == Unsaved::parked) {
+      if (detail::any_parked(*shard)) detail::walk_apart(*shard, note);
+      continue;
     }
+    const auto before = static_cast<std::ptrdiff_t>(list.size());
+    detail::walk_unsaved(*shard, note, [&] { list.erase(list.begin() + before, list.end()); });
   }
   return list;
 }
@@ -305,16 +327,13 @@ std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved
 template <class Item, class ReaderWriter>
 std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::parked() const {
   core_.refuse_visitors();
-  return list_unsaved([](const auto& entry) { return entry.parked(); });
+  return list_unsaved(Unsaved::parked);
 }
 
 template <class Item, class ReaderWriter>
 std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::failing() const {
   core_.refuse_visitors();
-  return list_unsaved([](const auto& entry) {
-    return entry.parked() ||
-           (entry.trouble != nullptr && entry.trouble->isolated != detail::Isolated::no);
-  });
+  return list_unsaved(Unsaved::failing);
 }
 
 template <class Item, class ReaderWriter>
@@ -322,9 +341,11 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::retry_parked() {
   core_.refuse_visitors();
   std::size_t retried = 0;
   for (const auto& shard : core_.shards()) {
-    const detail::MutexLock lock(shard->mutex);
-    for (auto& node : shard->table.entries())
+    if (!detail::any_parked(*shard)) continue;
+    detail::walk_apart(*shard, [&](typename Core::Node& node) {
+      shard->mutex.assert_held();
       retried += shard->table.unpark(node) ? 1U : 0U;
+    });
   }
   if (retried != 0) core_.wake_flusher();
   return retried;
@@ -337,9 +358,9 @@ bool LazyWriterCache<Item, ReaderWriter>::discard_parked(key_view key) {
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);
-  shard.tickets.make_stale(probe);
   auto* const node = shard.table.find(probe);
   if (node == nullptr || !node->second.parked() || node->second.in_flight) return false;
+  shard.tickets.entry_is_given_up(probe.hash);
   removed = shard.table.forget_parked(*node);
   shard.return_slots(core_.shards().slots(), 1);
   shard.publish_clean();

@@ -88,6 +88,7 @@ class PassEntries {
   /// are destroyed outside of the lock. `visit` must not throw.
   template <class Visit>
   void for_each(Pins pins, Visit&& visit) noexcept {
+    const SlotBudget::GivingMany together(shards_.slots());
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)

@@ -71,7 +71,7 @@ class Pruner {
       std::size_t budget = entries_while_waited_for;
       std::size_t count = 0;
       while (evicted < wanted && budget != 0) {
-        removed[count] = shard.table.evict(budget);
+        removed[count] = shard.evict(budget);
         more = !removed[count].empty();
         if (!more) break;
         ++count;

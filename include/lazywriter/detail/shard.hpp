@@ -69,8 +69,8 @@ struct alignas(64) Shard {
   using Node = typename Table::Node;
   using Removed = typename Table::Removed;
 
-  Shard(std::size_t capacity, std::size_t expected, LargePages& pages)
-      : table(capacity, expected, pages) {}
+  Shard(std::size_t its_number, std::size_t capacity, std::size_t expected, LargePages& pages)
+      : table(capacity, expected, pages), number(its_number) {}
 
   // What every call writes comes first, in one cache line: a line that two threads write to is
   // passed between them. Then what every call reads: the index, in front of the table.
@@ -79,11 +79,13 @@ struct alignas(64) Shard {
   bool closed LAZYWRITER_GUARDED_BY(mutex) = false;
   ShardCounters counters LAZYWRITER_GUARDED_BY(mutex);
   Table table LAZYWRITER_GUARDED_BY(mutex);
-  /// Slots drawn from the budget that no entry holds.
+  /// Slots drawn from the budget that no entry holds. Whether there are any is noted in the budget.
   std::size_t credits LAZYWRITER_GUARDED_BY(mutex) = 0;
-  LoadTickets<Key> tickets LAZYWRITER_GUARDED_BY(mutex);
+  LoadTickets<Item> tickets LAZYWRITER_GUARDED_BY(mutex);
   /// Ready for an update that turns out to change the key: parking that item must not need memory.
   std::unique_ptr<Trouble<Key>> spare_trouble LAZYWRITER_GUARDED_BY(mutex);
+  /// Which of the shards this is.
+  const std::size_t number;
   /// table.clean(), for others to add up without the lock; written under it.
   std::atomic<std::size_t> clean_hint{0};
   SleepingPlace sleeping_place;
@@ -92,25 +94,63 @@ struct alignas(64) Shard {
     clean_hint.store(table.clean(), std::memory_order_relaxed);
   }
 
+  /// Effect: evicts as the table does, but nothing that a call under way relies on.
+  Removed evict(std::size_t& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    return table.evict(budget, [this](const Node& node) noexcept {
+      mutex.assert_held();
+      return tickets.watched(node.first.hash);
+    });
+  }
+
   /// Effect: takes a slot that the caller must attach to an entry or return. Returns: whether it
   /// got one.
   bool draw_slot(SlotBudget& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
     if (budget.unlimited()) return true;
-    if (credits == 0) credits = budget.take(budget.wanted() ? 1 : budget.credit());
-    if (credits == 0) return false;
-    --credits;
+    if (credits == 0) return draw_from(budget);
+    set_credits(budget, credits - 1);
     return true;
   }
 
   /// Effect: takes back `slots` that entries no longer hold.
   void return_slots(SlotBudget& budget, std::size_t slots) noexcept LAZYWRITER_REQUIRES(mutex) {
     if (budget.unlimited()) return;
-    credits += slots;
-    const std::size_t keep = budget.wanted() ? 0 : budget.credit();
-    if (credits > 2 * keep) {
-      budget.give(credits - keep);
-      credits = keep;
-    }
+    const std::size_t all = credits + slots;
+    const std::size_t kept = all > 2 * budget.credit() ? budget.credit() : all;
+    keep_credits(budget, kept);
+    budget.give(all - kept);
+  }
+
+  /// Effect: takes in a slot for the write that is made in this hold.
+  void add_credit(SlotBudget& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    set_credits(budget, credits + 1);
+  }
+
+  /// Effect: gives back all credits.
+  void return_credits(SlotBudget& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    const std::size_t given = credits;
+    set_credits(budget, 0);
+    budget.give(given);
+  }
+
+ private:
+  [[gnu::noinline]] bool draw_from(SlotBudget& budget) noexcept LAZYWRITER_REQUIRES(mutex) {
+    const std::size_t drawn = budget.take(std::max<std::size_t>(1, budget.credit()));
+    if (drawn != 0) keep_credits(budget, drawn - 1);
+    return drawn != 0;
+  }
+
+  /// Effect: keeps so many credits, unless somebody waits. That is asked after it is noted that
+  /// there are some: a writer looks for that note after it has said that it waits.
+  void keep_credits(SlotBudget& budget, std::size_t count) noexcept LAZYWRITER_REQUIRES(mutex) {
+    set_credits(budget, count);
+    if (count != 0 && budget.wanted()) return_credits(budget);
+  }
+
+  void set_credits(SlotBudget& budget, std::size_t count) noexcept LAZYWRITER_REQUIRES(mutex) {
+    const bool any = count != 0;
+    if (any != (credits != 0)) [[unlikely]]
+      budget.note_spare(number, any);
+    credits = count;
   }
 };
 
@@ -130,10 +170,11 @@ class ShardSet {
         share_(config.capacity / count_ + (config.capacity % count_ != 0 ? 1U : 0U)),
         index_pages_(count_ * Table::index_bytes(expected())),
         capacity_(config.capacity),
+        crowded_at_(crowded_shard(config, count_)),
         slots_(config.max_dirty, count_) {
     shards_.reserve(count_);
     for (std::size_t i = 0; i < count_; ++i)
-      shards_.push_back(std::make_unique<Part>(planned(), expected(), index_pages_));
+      shards_.push_back(std::make_unique<Part>(i, planned(), expected(), index_pages_));
   }
 
   [[nodiscard]] Part& of(std::size_t hash) const noexcept {
@@ -150,12 +191,27 @@ class ShardSet {
   [[nodiscard]] SlotBudget& slots() noexcept { return slots_; }
   [[nodiscard]] StampClock& clock() noexcept { return clock_; }
 
-  /// Effect: gives the spare credits of all shards back to the budget.
+  /// Effect: gives the spare credits of all shards back to the budget. Complexity: linear in the
+  /// number of shards that have some.
   void collect_spare_slots() noexcept {
-    for (const auto& shard : shards_) {
+    slots_.for_each_spare([this](std::size_t number) {
+      Part& shard = *shards_[number];
+      const MutexLock lock(shard.mutex);
+      shard.return_credits(slots_);
+    });
+  }
+
+  /// Whether much is dirty, as far as one shard can tell, or somebody waits for a slot: reason to
+  /// flush before the interval is over.
+  [[nodiscard]] bool is_crowded(const Part& shard) const noexcept LAZYWRITER_REQUIRES(shard.mutex) {
+    return shard.table.slots() - shard.table.parked() >= crowded_at_ || slots_.wanted();
+  }
+  /// Whether it is so in any of them. Complexity: linear in the number of shards.
+  [[nodiscard]] bool any_crowded() const noexcept {
+    return std::any_of(shards_.begin(), shards_.end(), [this](const auto& shard) {
       const MutexLock lock(shard->mutex);
-      slots_.give(std::exchange(shard->credits, 0));
-    }
+      return is_crowded(*shard);
+    });
   }
 
   /// When a write that is made now, under `shard`'s lock, was made. The first one since the last
@@ -209,6 +265,15 @@ class ShardSet {
     return std::clamp<std::size_t>(std::bit_floor(capacity / 64), 1, for_machine);
   }
 
+  /// Dirty entries of one shard that are worth an early flush: its part of ten batches, or of half
+  /// of what is allowed.
+  static std::size_t crowded_shard(const CacheConfig& config, std::size_t shards) noexcept {
+    const std::size_t by_batch = config.max_batch > 1'000'000 ? 10'000'000 : config.max_batch * 10;
+    const std::size_t much =
+        config.max_dirty == 0 ? by_batch : std::min(by_batch, config.max_dirty / 2);
+    return std::max<std::size_t>(1, much / shards);
+  }
+
   /// Entries that a shard's eviction order is laid out for. Who sets a huge capacity to mean "no
   /// limit" does not want the memory for it now.
   [[nodiscard]] std::size_t planned() const noexcept {
@@ -231,6 +296,7 @@ class ShardSet {
   // Apart from each other and at fixed addresses: each holds a lock.
   std::vector<std::unique_ptr<Part>> shards_;
   const std::size_t capacity_;
+  const std::size_t crowded_at_;
   // Written by many, so apart from what every call reads.
   alignas(64) SlotBudget slots_;
   alignas(64) StampClock clock_;

@@ -5,6 +5,13 @@
 
 namespace lazywriter::detail {
 
+/// What an operation on an entry came to.
+enum class Step {
+  done,
+  /// It changed nothing yet: it needs a slot of max_dirty and there was none.
+  needs_slot,
+};
+
 /// A slot for an entry that may not hold one yet; goes back unless it is attached. All of it under
 /// the lock of the entry's shard.
 template <class Core>
