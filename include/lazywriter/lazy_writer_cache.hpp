@@ -75,6 +75,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <ranges>
@@ -164,7 +165,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool visit(key_view key, F&& f) {
     return core_.read(key, [&](const Item& item) {
       const detail::VisitorScope scope(&core_);
-      f(item);
+      std::invoke(f, item);
       return true;
     });
   }
@@ -200,11 +201,11 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool try_put(Item&& item) { return store(item, false); }
 
   /// Effect: calls f(Item&) on the item in place and marks it dirty; loads it first on a miss.
-  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool: false
-  /// promises that it changed nothing. Returns: false if there is no item. Throws: as get; what f
-  /// throws, and then the item keeps whatever f did and is dirty (parked, if that changed its key);
-  /// KeyChanged, and then the item is parked under the key that was asked for. Blocks: on a miss,
-  /// and for a slot.
+  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool (nothing
+  /// else compiles): false promises that it changed nothing. Returns: false if there is no item.
+  /// Throws: as get; what f throws, and then the item keeps whatever f did and is dirty (parked, if
+  /// that changed its key); KeyChanged, and then the item is parked under the key that was asked
+  /// for. Blocks: on a miss, and for a slot.
   template <class F>
   bool update(key_view key, F&& f);
 

@@ -55,11 +55,7 @@ void LazyWriterCache<Item, ReaderWriter>::for_each(F&& f) const {
     const detail::VisitorScope scope(&core_);
     for (const auto& [key, entry] : std::as_const(shard->table).entries()) {
       if (!entry.visible()) continue;
-      if constexpr (std::is_void_v<std::invoke_result_t<F&, const Item&>>) {
-        f(entry.item());
-      } else {
-        if (!f(entry.item())) return;
-      }
+      if (!detail::answer_of(f, entry.item())) return;
     }
   }
 }
@@ -130,7 +126,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
     bool changed = false;
     {
       const detail::VisitorScope scope(&core_);
-      changed = detail::invoke_edit(f, value);
+      changed = detail::answer_of(f, value);
     }
     if (!changed || (!exists && !value.has_value())) return detail::Step::done;
     if (!value.has_value()) {
