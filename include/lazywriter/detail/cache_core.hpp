@@ -114,7 +114,9 @@ class CacheCore {
   }
   [[nodiscard]] bool closed() const noexcept { return closed_.load(); }
 
-  [[nodiscard]] static Probe probe(View key) { return {key_hash<Key>{}(key), key}; }
+  [[nodiscard]] Probe probe(View key) const {
+    return {detail::table_hash<Key>(key, shards_.seed()), key};
+  }
 
   // ---- reading
 

@@ -67,7 +67,7 @@ template <class Item, class ReaderWriter>
 [[gnu::flatten]] bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
   // The key lies in the item, which is moved from below: nothing looks at the probe after that.
   const auto& item_key = item.key();
-  const auto probe = Core::probe(item_key);
+  const auto probe = core_.probe(item_key);
   // Destroyed after the lock is released.
   typename Core::Insertion insertion(core_);
   detail::Leftover<Item> old;
@@ -163,7 +163,7 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
       Core::Gate::can_erase,
       "lazywriter: LazyWriterCache::erase needs an adapter with erase(key, transaction) or "
       "erase_batch(keys, transaction)");
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
   detail::Leftover<Item> old;  // outlives the lock
   core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
@@ -189,7 +189,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
   for (auto&& row : rows) {
     Item item(std::forward<decltype(row)>(row));
     const auto& item_key = item.key();
-    const auto probe = Core::probe(item_key);
+    const auto probe = core_.probe(item_key);
     typename Core::Insertion insertion(core_);
     core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
       shard.mutex.assert_held();
@@ -234,7 +234,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::prune() {
 template <class Item, class ReaderWriter>
 bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
   core_.refuse_visitors();
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);
@@ -318,7 +318,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::retry_parked() {
 template <class Item, class ReaderWriter>
 bool LazyWriterCache<Item, ReaderWriter>::discard_parked(key_view key) {
   core_.refuse_visitors();
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);
