@@ -387,5 +387,68 @@ TEST(Writing, AfterDiscardDirtyTheNextReadOfAnErasedKeyAsksTheStore) {
   EXPECT_EQ(value_of(cache.get("bob")), 20);
 }
 
+/// Knows how many of its copies live.
+struct Alive {
+  static inline int count = 0;
+  Alive() { ++count; }
+  Alive(const Alive&) { ++count; }
+  Alive(Alive&&) noexcept { ++count; }
+  Alive& operator=(const Alive&) = default;
+  Alive& operator=(Alive&&) noexcept = default;
+  ~Alive() { --count; }
+};
+struct AliveByReference {
+  std::string name;
+  Alive alive{};
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const AliveByReference&) {}
+};
+struct AliveByValue {
+  std::string name;
+  Alive alive{};
+  std::string key() const { return name; }
+  void copy_key_data_from(const AliveByValue&) {}
+};
+/// All of one kind share a key that lies outside of them.
+struct AliveByConstant {
+  const std::string* name = &shared_name();
+  Alive alive{};
+  static const std::string& shared_name() {
+    static const std::string name = long_key("ann");
+    return name;
+  }
+  const std::string& key() const { return *name; }
+  void copy_key_data_from(const AliveByConstant&) {}
+};
+
+template <class Item>
+void expect_erased_items_to_be_released(const Item& item) {
+  const std::string key = item.key();
+  const int before = Alive::count;
+  LazyWriterCache<Item, MemoryReaderWriter<Item>> cache{MemoryReaderWriter<Item>{}, manual()};
+  cache.put(item);
+  EXPECT_GT(Alive::count, before);
+  cache.erase(key);
+  EXPECT_EQ(Alive::count, before) << "erased";
+  EXPECT_FALSE(cache.get(key).has_value());
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  cache.put(item);
+  EXPECT_TRUE(cache.peek(key).has_value());
+  cache.compute(key, [](std::optional<Item>& value) { value.reset(); });
+  EXPECT_EQ(Alive::count, before) << "emptied";
+  EXPECT_FALSE(cache.get(key).has_value());
+  EXPECT_EQ(cache.flush().erased, 1U);
+  EXPECT_EQ(cache.dirty_count(), 0U);
+  EXPECT_EQ(item.key(), key);
+}
+
+TEST(Writing, AnEraseKeepsTheKeyAlone) {
+  expect_erased_items_to_be_released(AliveByReference{long_key("ann")});
+  expect_erased_items_to_be_released(AliveByReference{"ann"});
+  expect_erased_items_to_be_released(AliveByValue{long_key("ann")});
+  expect_erased_items_to_be_released(AliveByConstant{});
+  EXPECT_EQ(AliveByConstant::shared_name(), long_key("ann"));
+}
+
 }  // namespace
 }  // namespace lazywriter::testing

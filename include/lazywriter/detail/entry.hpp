@@ -119,7 +119,7 @@ enum class Holding : std::uint8_t { nothing, item, key };
 
 /// What every call looks at.
 struct EntryFlags : EvictionHook {
-  /// Readers see no item; an item kept inside is only the home of the key.
+  /// Readers see no item, and there is none.
   bool erased = false;
   /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
   bool in_flight = false;
@@ -137,7 +137,7 @@ struct EntryFlags : EvictionHook {
 };
 
 /// The item and the key of an entry. When Item::key() returns a reference the key lies inside the
-/// item and is stored once; a tombstone that never had an item holds just the key.
+/// item and is stored once; a tombstone holds just the key.
 template <class Item,
           bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
 class EntryContent : public EntryFlags {
@@ -173,11 +173,7 @@ class EntryContent : public EntryFlags {
     }
     old.replace(item_, std::move(item));
   }
-  void set_key(const Key& key) {
-    clear();
-    std::construct_at(&key_, key);
-    this->holding = Holding::key;
-  }
+  /// Effect: holds just the key; an item that it held is destroyed.
   void set_key(Key&& key) noexcept {
     clear();
     std::construct_at(&key_, std::move(key));
@@ -222,7 +218,7 @@ class EntryContent<Item, false> : public EntryFlags {
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
     old.replace(*item_, std::move(item));
   }
-  void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
+  void set_key(Key&&) noexcept { item_.reset(); }  // the key is already there, apart from the item
   [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
 
  private:

@@ -101,15 +101,10 @@ class EntryTable {
   }
 
   /// Effect: inserts a tombstone for a key that is not there; it must be granted a slot and marked
-  /// written in the same hold of the lock. Throws: as insert_item.
-  Node& insert_tombstone(std::size_t hash, const Key& key) {
+  /// written in the same hold of the lock. Throws: as insert_item; then `key` is untouched.
+  Node& insert_tombstone(std::size_t hash, Key&& key) {
     Node& node = emplace(hash, key);
-    try {
-      node.second.set_key(key);
-    } catch (...) {
-      extract(node);
-      throw;
-    }
+    node.second.set_key(std::move(key));
     node.first.key = node.second.key_address();
     node.second.erased = true;
     ++tombstones_;
@@ -136,15 +131,14 @@ class EntryTable {
     }
   }
 
-  /// Effect: readers no longer see an item. One with a foreign key moves to `old`, to be destroyed
-  /// outside of the lock.
-  void hide_item(Node& node, Leftover<Item>& old) noexcept {
+  /// Effect: readers no longer see an item. It moves to `old`, to be destroyed outside of the lock,
+  /// so that while the store is away an erase keeps no more than its key. `key`: the one that the
+  /// entry stands under, or equal to it.
+  void hide_item(Node& node, Key&& key, Leftover<Item>& old) noexcept {
     if (node.second.erased) return;
-    if (has_displaced_key(node)) {
-      old.take(std::move(node.second.item()));
-      node.second.set_key(std::move(*node.second.trouble->displaced_key));
-      rekey(node);
-    }
+    old.take(std::move(node.second.item()));
+    node.second.set_key(std::move(key));
+    rekey(node);
     node.second.erased = true;
     ++tombstones_;
     policy_.removed(node);

@@ -133,7 +133,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
       if constexpr (!Core::Gate::can_erase) {
         throw std::logic_error("lazywriter: compute emptied an item, and the adapter cannot erase");
       }
-      shard.table.hide_item(*node, old);
+      shard.table.hide_item(*node, key_type(probe.key), old);
       slot.attach(*node);
       ++shard.counters.erases;
       exists = false;
@@ -164,6 +164,7 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
       "lazywriter: LazyWriterCache::erase needs an adapter with erase(key, transaction) or "
       "erase_batch(keys, transaction)");
   const auto probe = core_.probe(key);
+  key_type kept(key);          // copied before the lock, under which nothing may fail
   detail::Leftover<Item> old;  // outlives the lock
   core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
@@ -171,9 +172,9 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
       shard.tickets.make_stale(probe);
-      node = &shard.table.insert_tombstone(probe.hash, key_type(key));
+      node = &shard.table.insert_tombstone(probe.hash, std::move(kept));
     } else {
-      shard.table.hide_item(*node, old);
+      shard.table.hide_item(*node, std::move(kept), old);
     }
     slot.attach(*node);
     ++shard.counters.erases;
