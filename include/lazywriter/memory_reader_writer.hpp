@@ -328,7 +328,7 @@ class MemoryReaderWriter {
     transaction.changes_.clear();
     if (!state_->on_commit) return;
     for (const auto& [key, item] : slots)
-      state_->on_commit(*key, *item ? &**item : nullptr);
+      state_->on_commit(*key, *item ? std::addressof(**item) : nullptr);
   }
 
   void log(StoreCall call, std::vector<std::string>& lines, std::string_view text) {

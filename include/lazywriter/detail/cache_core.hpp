@@ -58,7 +58,7 @@ class CacheCore {
   using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
-      : config_((validate(config), config)),
+      : config_((detail::validate(config), config)),
         shards_(config_),
         gate_(this, std::move(store)),
         crowded_at_(crowded_shard(config_, shards_.count())) {}
@@ -284,7 +284,7 @@ class CacheCore {
   [[gnu::cold, gnu::noinline]] void wait_for_slot(Part& shard, SlotWait& wait) {
     if (!wait.waiter.has_value()) {
       wait.waiter.emplace(shards_.slots());
-      wait.deadline = deadline_after(config_.backpressure_timeout);
+      wait.deadline = detail::deadline_after(config_.backpressure_timeout);
       shards_.collect_spare_slots();
       return;
     }

@@ -57,7 +57,7 @@ class Closing {
     const std::lock_guard lock(close_mutex_);
     if (result_.has_value()) return *result_;
     cache.core_.refuse_writes();
-    if (!stopped_) flush_ = stop(cache, deadline_after(timeout));
+    if (!stopped_) flush_ = stop(cache, detail::deadline_after(timeout));
     stopped_ = true;
     CloseResult<Item> result{flush_, cache.list_unsaved(false)};
     for (auto& unsaved : result.unsaved) {

@@ -41,7 +41,7 @@ class DirtyList {
     Node* const node = front;
     if (size() > stride) {
       front = node->second.next_dirty;
-      prefetch_for_flush(front);  // a flush comes to it soon
+      detail::prefetch_for_flush(front);  // a flush comes to it soon
     }
     ++begin_;
     return node;
@@ -74,7 +74,7 @@ class DirtyList {
   /// Effect: has the first nodes fetched from memory.
   void fetch_front() const noexcept {
     for (std::size_t i = begin_; i < std::min(end_, begin_ + stride); ++i)
-      prefetch_for_flush(first_[i % stride]);
+      detail::prefetch_for_flush(first_[i % stride]);
   }
 
   /// Effect: takes `node` out wherever it stands. Returns: whether it was there. Linear; only for

@@ -161,7 +161,8 @@ class EntryTable {
 
   /// Whether the entry's key lies outside of its item, which has, or had, another one.
   static bool key_lies_apart(const Node& node) noexcept {
-    return has_displaced_key(node) && node.first.key == &*node.second.trouble->displaced_key;
+    return has_displaced_key(node) &&
+           node.first.key == std::addressof(*node.second.trouble->displaced_key);
   }
 
   // ---- unsaved: slots, and the dirty queue
@@ -212,7 +213,8 @@ class EntryTable {
     entry.trouble = std::move(trouble);
     entry.trouble->parked = true;
     // The key inside the item is another one now.
-    if (EntryContent<Item>::key_in_item) node.first.key = &*entry.trouble->displaced_key;
+    if (EntryContent<Item>::key_in_item)
+      node.first.key = std::addressof(*entry.trouble->displaced_key);
     ++parked_;
   }
 
@@ -373,11 +375,11 @@ class EntryTable {
   static auto look_up(Self& self, const KeyProbe<View>& probe) -> decltype(&*self.map_.begin()) {
     // The key is compared once, after the search: the loop stays free of calls.
     const auto may_be_it = [&](const Node& node) {
-      prefetch_with_key<touched>(&node);  // else it would wait for one line after the other
+      detail::prefetch_with_key<touched>(&node);  // else it would wait for one line after the other
       return node.first.hash == probe.hash;
     };
     Node* const node = self.index_.find(probe.hash, may_be_it);
-    if (node != nullptr && same_key(key_of(*node), probe.key)) [[likely]]
+    if (node != nullptr && detail::same_key(key_of(*node), probe.key)) [[likely]]
       return node;
     return look_up_unindexed<Self, View>(self, probe.hash, probe.key, node == nullptr);
   }
@@ -404,7 +406,8 @@ class EntryTable {
   }
 
   Node& emplace(std::size_t hash, const Key& key) {
-    Node& node = *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
+    Node& node = *map_.emplace(std::piecewise_construct,
+                               std::forward_as_tuple(Ref{hash, std::addressof(key)}),
                                std::forward_as_tuple(key))
                       .first;
     if (map_.size() > index_.capacity() && index_.reserve(2 * map_.size())) {
