@@ -83,7 +83,7 @@ class FlushBatch {
 
   /// Effect: makes room for `more` items, so that taking them along needs no memory but that of the
   /// copies. Throws: std::bad_alloc.
-  void make_room(std::size_t more) { grow(items_, taken_ + more); }
+  void make_room(std::size_t more) { detail::grow(items_, taken_ + more); }
 
   /// Effect: takes along a fresh copy of what a pinned entry holds now. An entry that holds nothing
   /// unsaved any more is landed; one that cannot be copied is given to `unreadable(pin, error)`,
@@ -105,7 +105,7 @@ class FlushBatch {
       }
     } catch (...) {
       node.second.failed = true;
-      unreadable(pin, current_error_text());
+      unreadable(pin, detail::current_error_text());
       return;
     }
     pin.since = Table::take(node);
@@ -156,7 +156,7 @@ class FlushBatch {
       make_room(pins.size());
     } catch (...) {
       Attempt attempt;
-      attempt.verdict = {Outcome::transient, current_error_text()};
+      attempt.verdict = {Outcome::transient, detail::current_error_text()};
       attempt.entries = count_live(pins);
       return attempt;
     }
@@ -172,7 +172,7 @@ class FlushBatch {
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
-        prefetch_for_landing(pins[fetched].node);
+        detail::prefetch_for_landing(pins[fetched].node);
       if (pins[i].node == nullptr) {
         ++i;
         continue;

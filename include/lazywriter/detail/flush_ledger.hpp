@@ -84,7 +84,7 @@ class FlushLedger {
   template <class Node>
   void parked(FlushPass& pass, const Node& node) noexcept {
     try {
-      pass.newly_parked.emplace_back(key_text(*node.first.key), node.second.trouble->error);
+      pass.newly_parked.emplace_back(detail::key_text(*node.first.key), node.second.trouble->error);
     } catch (...) {  // NOLINT(bugprone-empty-catch): parked() still tells
     }
     meter_.parked();

@@ -46,7 +46,7 @@ class FlushPassRunner {
       retry_rejected(pass);
     } catch (...) {
       // Out of memory for our own lists. What is pinned is landed below, still dirty.
-      ledger_.failed(pass, {Outcome::transient, current_error_text()});
+      ledger_.failed(pass, {Outcome::transient, detail::current_error_text()});
     }
     land_all(pass, pins_);
     for (Suspect& suspect : suspects_)
@@ -95,7 +95,7 @@ class FlushPassRunner {
   /// cut short leave none of them out.
   void write_turn(Pass& pass) {
     unfinished_.clear();
-    grow(unfinished_, shards_.count());
+    detail::grow(unfinished_, shards_.count());
     for (std::size_t i = 0; i < shards_.count(); ++i)
       unfinished_.push_back(&shards_[(first_shard_ + i) % shards_.count()]);
     ++first_shard_;
@@ -120,8 +120,8 @@ class FlushPassRunner {
   std::size_t make_room(Pass& pass) {
     const auto make = [this] {
       const std::size_t room = std::min(entries_per_hold, retry_.batch_limit() - pins_.size());
-      grow(pins_, pins_.size() + room);
-      grow(suspects_, suspects_.size() + room);
+      detail::grow(pins_, pins_.size() + room);
+      detail::grow(suspects_, suspects_.size() + room);
       batch_.make_room(room);
       return room;
     };
@@ -174,7 +174,7 @@ class FlushPassRunner {
     if (over(pass)) {
       land_all(pass, pins_);
     } else {
-      grow(suspects_, suspects_.size() + 1);
+      detail::grow(suspects_, suspects_.size() + 1);
       settle(pass, pins_, note(pass, batch_.write(pins_, lander(pass), stopper(pass))));
     }
     pins_.clear();
@@ -186,7 +186,7 @@ class FlushPassRunner {
   void write_range(Pass& pass, Pins pins) {
     if (over(pass)) return land_all(pass, pins);
     if (Batch::count_live(pins) == 0) return;
-    grow(suspects_, suspects_.size() + 1);
+    detail::grow(suspects_, suspects_.size() + 1);
     settle(pass, pins, attempt_write(pass, pins));
   }
 

@@ -50,7 +50,7 @@ inline std::string current_error_text() noexcept {
     try {
       throw;
     } catch (const std::exception& error) {
-      return std::string(without_line_end(error.what()));
+      return std::string(detail::without_line_end(error.what()));
     } catch (...) {
       return "an exception that is not a std::exception";
     }
@@ -89,7 +89,7 @@ class StoreGate {
     try {
       transaction.emplace(store_.begin_tx());
     } catch (...) {
-      return {Outcome::unavailable, current_error_text()};
+      return {Outcome::unavailable, detail::current_error_text()};
     }
     try {
       if (erase_all(erases, *transaction, stop) && save_all(saves, *transaction, stop) &&
@@ -169,7 +169,7 @@ class StoreGate {
 
   /// The exception being handled, by what to do about it.
   Verdict judge() noexcept {
-    Verdict verdict{Outcome::transient, current_error_text()};
+    Verdict verdict{Outcome::transient, detail::current_error_text()};
     if constexpr (FailureClassifier<ReaderWriter>) {
       try {
         throw;
