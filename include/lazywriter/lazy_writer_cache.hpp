@@ -130,8 +130,10 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// millions of items), and in the number of shards. Does not call the adapter.
   explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
 
-  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks: as close.
-  /// Complexity: linear in what is in memory.
+  /// Effect: close(); warns through the adapter about what is left. Within an adapter call of this
+  /// cache, where std::exit can bring a static one to its end, nothing is written any more: it
+  /// warns and leaves; that call must not return. Never throws. Blocks: as close. Complexity:
+  /// linear in what is in memory.
   ~LazyWriterCache() { closing_.close_quietly(*this, core_.config().close_timeout); }
 
   /// A cache is the one owner of its items and threads.

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <latch>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -69,6 +70,19 @@ TEST(BackoffTest, IsNeverLessThanAMillisecondAfterAFailure) {
   Backoff one(milliseconds{1}, milliseconds{1});
   for (int i = 0; i < 50; ++i)
     EXPECT_EQ(one.after(1), milliseconds{1});
+}
+
+TEST(FlushTokenTest, NobodyWaitsForARetiredOne) {
+  FlushToken token;
+  std::optional<FlushToken::Hold> held(std::in_place, token, std::nullopt);
+  EXPECT_TRUE(*held);
+  bool got_it = true;
+  std::thread waiting([&] { got_it = static_cast<bool>(FlushToken::Hold(token, std::nullopt)); });
+  token.retire();
+  waiting.join();
+  EXPECT_FALSE(got_it);
+  held.reset();
+  EXPECT_FALSE(FlushToken::Hold(token, std::nullopt)) << "it is free, and nobody gets it";
 }
 
 TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {

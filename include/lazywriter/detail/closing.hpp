@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "lazywriter/cache_item.hpp"
+#include "lazywriter/detail/call_scope.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/flush_result.hpp"
 
@@ -69,6 +70,7 @@ class Closing {
 
   /// Effect: close without a result, for the destructor. Never throws.
   void close_quietly(Cache& cache, std::chrono::milliseconds timeout) noexcept {
+    if (AdapterScope::active(&cache.core_)) return leave(cache, timeout);
     try {
       const bool told = result_.has_value();
       const std::size_t unsaved = told ? 0 : close(cache, timeout).unsaved.size();
@@ -83,6 +85,27 @@ class Closing {
   }
 
  private:
+  /// Effect: close for a thread that is inside of an adapter call, which std::exit has made the end
+  /// of: it writes nothing, since the adapter may be in the middle of something, and waits for no
+  /// other end of that call. The loops end, but for one that is this thread: it never comes back.
+  void leave(Cache& cache, std::chrono::milliseconds timeout) noexcept {
+    try {
+      cache.core_.refuse_writes();
+      cache.flusher_.abandon();
+      // A call of another thread is waited for, but interrupted when the time is over.
+      const auto cut = [&cache]() noexcept { cache.core_.gate().interrupt(); };
+      const DeadlineGuard<decltype(cut)> guard(detail::deadline_after(timeout), cut);
+      cache.flush_loop_.join_unless_inside();
+      cache.prune_loop_.join_unless_inside();
+      cache.core_.gate().warn(
+          "lazywriter: the cache is destroyed within a call of its adapter, with " +
+          std::to_string(cache.core_.shards().unsaved()) +
+          " unsaved entries; nothing is written any more");
+    } catch (...) {
+      cache.core_.gate().warn("lazywriter: the cache is destroyed within a call of its adapter");
+    }
+  }
+
   FlushResult stop(Cache& cache, Clock::time_point deadline) {
     const auto cut = [&cache]() noexcept {
       cache.flusher_.halt();

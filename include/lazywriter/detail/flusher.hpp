@@ -63,6 +63,7 @@ class Flusher {
   Clock::time_point run_loop_pass() noexcept {
     const Clock::time_point started = Clock::now();
     const FlushToken::Hold token(token_, std::nullopt);
+    if (!token) return Clock::time_point::max();
     if (Clock::now() < passes_.retry().not_before()) return passes_.retry().not_before();
     if (passes_.halted()) return Clock::time_point::max();
     FlushResult ignored;
@@ -81,6 +82,12 @@ class Flusher {
   /// does.
   void halt() noexcept { passes_.halt(); }
   [[nodiscard]] bool halted() const noexcept { return passes_.halted(); }
+
+  /// Effect: halt, and nobody waits for the pass under way any more: its thread will not return.
+  void abandon() noexcept {
+    halt();
+    token_.retire();
+  }
 
   /// Blocks until no pass is under way or `deadline` has passed. Afterwards, with halt(), nothing
   /// is in flight and nothing will be. Returns: whether that holds.

@@ -15,7 +15,7 @@ namespace lazywriter::detail {
 
 /// Runs `job` in a thread of its own, again and again. The job returns when it wants to run next;
 /// wake() runs it earlier. The job must not throw. All members may be called from any thread; none
-/// but join blocks.
+/// but join and join_unless_inside blocks.
 class PeriodicWorker {
  public:
   using Job = std::function<Clock::time_point()>;
@@ -55,6 +55,13 @@ class PeriodicWorker {
   void join() {
     request_stop();
     if (thread_.joinable()) thread_.join();
+  }
+
+  /// Effect: as join; but in its own thread, whose run under way will never end, it lets go of it.
+  void join_unless_inside() {
+    if (thread_.get_id() != std::this_thread::get_id()) return join();
+    request_stop();
+    thread_.detach();
   }
 
  private:
