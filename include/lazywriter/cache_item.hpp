@@ -87,6 +87,7 @@ std::size_t table_hash(const View& key, const HashSeed& seed) {
 template <class Character, class Allocator>
   requires std::integral<Character>
 struct key_hash<std::basic_string<Character, std::char_traits<Character>, Allocator>> {
+  /// How the characters are passed.
   using View = std::basic_string_view<Character>;
   /// Returns: the hash of these characters. Complexity: linear in their number. Never throws.
   std::size_t operator()(View key) const noexcept {
