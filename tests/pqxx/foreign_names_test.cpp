@@ -32,6 +32,11 @@ struct Account {
 
 #include "support/greedy_names.hpp"
 
+// Of two templates that fit alike the more special one is taken, which is the adapter's. These are
+// none.
+void encode_value(const Color&, std::string_view, std::string&) = delete;
+void decode_value(std::optional<std::string_view>, std::string_view, Color&) = delete;
+
 }  // namespace greedy
 
 template <>

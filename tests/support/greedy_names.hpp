@@ -1,6 +1,6 @@
-// The names of all free functions of the library, and usual ones of std, as functions that fit
-// every call better than the right ones do. qualified_calls_test.py checks that none is left out.
-// Include it inside of the namespace of a test's items.
+// The names of all free functions of the library, and usual ones of std, as functions that fit any
+// call, and those with values that are not const better than most. qualified_calls_test.py checks
+// that none is left out. Include it inside of the namespace of the items of a test.
 // NOLINTBEGIN(bugprone-macro-parentheses)
 #define LAZYWRITER_GREEDY(name) \
   template <class... Arguments> \
