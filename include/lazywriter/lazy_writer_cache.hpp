@@ -89,6 +89,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <ranges>
@@ -144,9 +145,10 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// room (up to some millions of items), and in the number of shards. Does not call the adapter.
   explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
 
-  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks: as close,
-  /// and for a thread that sits in the log.
-  /// Complexity: linear in what is in memory.
+  /// Effect: close(); warns through the adapter about what is left. Within an adapter call of this
+  /// cache, where std::exit can bring a static one to its end, nothing is written any more: it
+  /// warns and leaves; that call must not return. Never throws. Blocks: as close, and for a thread
+  /// that sits in the log. Complexity: linear in what is in memory.
   ~LazyWriterCache() { closing_.close_quietly(*this, core_.config().close_timeout); }
 
   /// A cache is the one owner of its items and threads.
@@ -181,7 +183,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool visit(key_view key, F&& f) {
     return core_.read(key, [&](const Item& item) {
       const detail::VisitorScope scope(&core_);
-      f(item);
+      std::invoke(f, item);
       return true;
     });
   }
@@ -218,11 +220,11 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool try_put(Item&& item) { return store(item, false); }
 
   /// Effect: calls f(Item&) on the item in place and marks it dirty; loads it first on a miss.
-  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool: false
-  /// promises that it changed nothing. Returns: false if there is no item. Throws: as get; what f
-  /// throws, and then the item keeps whatever f did and is dirty (parked, if that changed its key);
-  /// KeyChanged, and then the item is parked under the key that was asked for. Blocks: on a miss,
-  /// and for a slot.
+  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool (nothing
+  /// else compiles): false promises that it changed nothing. Returns: false if there is no item.
+  /// Throws: as get; what f throws, and then the item keeps whatever f did and is dirty (parked, if
+  /// that changed its key); KeyChanged, and then the item is parked under the key that was asked
+  /// for. Blocks: on a miss, and for a slot.
   template <class F>
   bool update(key_view key, F&& f);
 

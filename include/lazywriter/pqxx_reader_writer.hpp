@@ -266,11 +266,13 @@ class PqxxReaderWriter {
 
     // The server returns the rows in its own order: find each by its key. Hashes first, since
     // comparing and copying keys can be expensive.
-    const key_hash<key_type> hash;
+    const auto hash = [seed = detail::HashSeed::fresh()](const key_type& key) {
+      return detail::table_hash<key_type>(key, seed);
+    };
     std::vector<std::pair<std::size_t, Item*>> by_hash;
     by_hash.reserve(items.size());
     for (Item& item : items)
-      by_hash.emplace_back(hash(item.key()), &item);
+      by_hash.emplace_back(hash(item.key()), std::addressof(item));
     const auto hash_less = [](const auto& left, const auto& right) {
       return left.first < right.first;
     };

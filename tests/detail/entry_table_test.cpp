@@ -253,7 +253,7 @@ TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedA
   table_.end_turn();
 
   Node& erased = dirty("c");
-  table_.hide_item(erased, old_);
+  table_.hide_item(erased, "c", old_);
   table_.begin_turn();
   while (table_.pin_next() != &erased)
     continue;
@@ -390,9 +390,12 @@ TEST_F(EntryTableTest, WhatIsInFlightOrParkedIsFoundAndWhatLandsIsNot) {
 
 TEST_F(EntryTableTest, ATombstoneIsInvisibleAndLeavesOnceCommitted) {
   Node& node = dirty(long_key(1));
-  table_.hide_item(node, old_);
+  table_.hide_item(node, long_key(1), old_);
   table_.mark_written(node, 11);
   EXPECT_EQ(find(long_key(1)), &node);
+  EXPECT_FALSE(node.second.has_item());
+  ASSERT_NE(old_.item(), nullptr);
+  EXPECT_EQ(old_.item()->name, long_key(1)) << "its destructor may need its key";
   expect_counts(0, 0, 1);
   table_.begin_turn();
   ASSERT_EQ(table_.pin_next(), &node);
@@ -468,7 +471,7 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
   EXPECT_TRUE(dirty_order().empty());
   EXPECT_FALSE(table_.unpark(node)) << "it would be saved under another key";
 
-  table_.hide_item(node, old_);
+  table_.hide_item(node, long_key(1), old_);
   table_.mark_written(node, 12);
   EXPECT_EQ(find(long_key(1)), &node);
   expect_counts(0, 0, 1);
@@ -478,7 +481,7 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
 TEST_F(EntryTableTest, DiscardingMakesDirtyCleanAndForgetsTombstones) {
   dirty("a");
   Node& b = dirty("b");
-  table_.hide_item(b, old_);
+  table_.hide_item(b, "b", old_);
   clean("c");
   const auto [discarded, left] = discard_all();
   EXPECT_EQ(discarded, 2U);

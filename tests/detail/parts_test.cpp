@@ -53,17 +53,38 @@ TEST(BackoffTest, DoublesWithJitterUpToTheMost) {
   EXPECT_LE(backoff.after(4'000'000'000U), milliseconds{1'000});
 }
 
-TEST(BackoffTest, GrowsFromNothing) {
+TEST(BackoffTest, GrowsFromAMillisecondWhereNoneIsAskedFor) {
   Backoff backoff(milliseconds{0}, milliseconds{1'000});
-  EXPECT_EQ(backoff.after(1).count(), 0);
-  EXPECT_GE(backoff.after(2), milliseconds{1} / 2);
-  EXPECT_GE(backoff.after(3), milliseconds{1});
+  EXPECT_EQ(backoff.after(0).count(), 0);
+  EXPECT_EQ(backoff.after(1), milliseconds{1});
+  EXPECT_GE(backoff.after(2), milliseconds{1});
+  EXPECT_LE(backoff.after(2), milliseconds{2});
+  EXPECT_GE(backoff.after(3), milliseconds{2});
   EXPECT_GE(backoff.after(20), milliseconds{500});
 }
 
-TEST(BackoffTest, NoBackoffIsAllowed) {
+TEST(BackoffTest, IsNeverLessThanAMillisecondAfterAFailure) {
   Backoff none(milliseconds{0}, milliseconds{0});
-  EXPECT_EQ(none.after(7).count(), 0);
+  EXPECT_EQ(none.after(0).count(), 0);
+  EXPECT_EQ(none.after(1), milliseconds{1});
+  EXPECT_EQ(none.after(4'000'000'000U), milliseconds{1});
+  EXPECT_EQ(none.most().count(), 0) << "parking waits for that, and need not";
+  Backoff one(milliseconds{1}, milliseconds{1});
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(one.after(1), milliseconds{1});
+}
+
+TEST(FlushTokenTest, NobodyWaitsForARetiredOne) {
+  FlushToken token;
+  std::optional<FlushToken::Hold> held(std::in_place, token, std::nullopt);
+  EXPECT_TRUE(*held);
+  bool got_it = true;
+  std::thread waiting([&] { got_it = static_cast<bool>(FlushToken::Hold(token, std::nullopt)); });
+  token.retire();
+  waiting.join();
+  EXPECT_FALSE(got_it);
+  held.reset();
+  EXPECT_FALSE(FlushToken::Hold(token, std::nullopt)) << "it is free, and nobody gets it";
 }
 
 TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {

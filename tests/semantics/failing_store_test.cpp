@@ -595,5 +595,16 @@ TEST(FailingStore, AFlushThatGoesThroughInPartShortensTheBackoffOfTheLoop) {
   EXPECT_TRUE(eventually([&] { return !cache.is_dirty(); }));
 }
 
+TEST(FailingStore, ABackoffOfZeroDoesNotSpin) {
+  Store store;
+  store.on_call([](StoreCall call, FaultTime) {
+    if (call == StoreCall::begin_tx) throw StoreDown("down");
+  });
+  Cache cache{store, manual()};  // retry_backoff_min and _max are 0
+  cache.put({"ann", 1});
+  EXPECT_FALSE(cache.flush(50ms).ok());
+  EXPECT_LE(store.calls(StoreCall::begin_tx), 51U) << "a try each millisecond";
+}
+
 }  // namespace
 }  // namespace lazywriter::testing

@@ -286,10 +286,12 @@ TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
 TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
   const CacheConfig config = manual({.max_batch = 32, .shards = 4});
   Store store;
+  const detail::FixedHashSeed seed(1);
   const detail::ShardSet<Account> shards(config);  // as those inside the cache
   std::set<const void*> served;
-  store.on_save(
-      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_save([&](Account& account) {
+    served.insert(&shards.of(detail::table_hash<std::string>(account.login, shards.seed())));
+  });
   store.on_call([batches = 0](StoreCall call, FaultTime time) mutable {
     if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
     if (++batches == 2) throw std::runtime_error("gone");
@@ -306,10 +308,12 @@ TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
 TEST(Flushing, PassesThatAreCutShortLeaveNoShardOut) {
   const CacheConfig config = manual({.max_batch = 4, .shards = 4});
   Store store;
+  const detail::FixedHashSeed seed(1);
   const detail::ShardSet<Account> shards(config);
   std::set<const void*> served;
-  store.on_save(
-      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_save([&](Account& account) {
+    served.insert(&shards.of(detail::table_hash<std::string>(account.login, shards.seed())));
+  });
   store.on_call([begun = 0](StoreCall call, FaultTime time) mutable {
     if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
     if (++begun % 2 == 0) throw std::runtime_error("gone");

@@ -16,21 +16,23 @@ class Backoff {
       : least_(least), most_(most), random_(seed()) {}
 
   /// Returns: the wait after the `failures`-th failure in a row (1 = the first): least doubled for
-  /// each further one (to 1 ms, where least is 0), at most `most`, of which a random half to whole
-  /// is taken. 0 failures: no wait.
+  /// each further one, at most `most`, of which a random half to whole is taken. Never less than a
+  /// millisecond, whatever least and most are: a loop that fails must not spin. 0 failures: no
+  /// wait.
   std::chrono::nanoseconds after(unsigned failures) noexcept {
     if (failures == 0) return {};
     constexpr unsigned no_more_doublings = 30;
     constexpr std::int64_t no_less = 1'000'000;
-    const std::int64_t most = std::chrono::nanoseconds{most_}.count();
-    std::int64_t wait = std::chrono::nanoseconds{least_}.count();
+    const std::int64_t most = std::max(std::chrono::nanoseconds{most_}.count(), no_less);
+    std::int64_t wait = std::max(std::chrono::nanoseconds{least_}.count(), no_less);
     for (unsigned i = 1; i < std::min(failures, no_more_doublings) && wait < most; ++i)
-      wait = std::max(wait * 2, no_less);
+      wait *= 2;
     wait = std::min(wait, most);
     return std::chrono::nanoseconds{
-        std::uniform_int_distribution<std::int64_t>{wait / 2, wait}(random_)};
+        std::uniform_int_distribution<std::int64_t>{std::max(wait / 2, no_less), wait}(random_)};
   }
 
+  /// As it was given.
   [[nodiscard]] std::chrono::milliseconds most() const noexcept { return most_; }
 
  private:

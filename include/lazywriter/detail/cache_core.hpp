@@ -53,7 +53,7 @@ class CacheCore {
   using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
-      : config_((validate(config), config)),
+      : config_((detail::validate(config), config)),
         shards_(config_),
         gate_(this, std::move(store), config_.name) {}
 
@@ -108,7 +108,9 @@ class CacheCore {
   }
   [[nodiscard]] bool closed() const noexcept { return closed_.load(); }
 
-  [[nodiscard]] static Probe probe(View key) { return {key_hash<Key>{}(key), key}; }
+  [[nodiscard]] Probe probe(View key) const {
+    return {detail::table_hash<Key>(key, shards_.seed()), key};
+  }
 
   // ---- reading
 

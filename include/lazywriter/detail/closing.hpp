@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "lazywriter/cache_item.hpp"
+#include "lazywriter/detail/call_scope.hpp"
 #include "lazywriter/detail/entry.hpp"
 #include "lazywriter/flush_result.hpp"
 
@@ -54,6 +55,7 @@ class Closing {
 
   /// Effect: close without a result, for the destructor. Never throws.
   void close_quietly(Cache& cache, std::chrono::milliseconds timeout) noexcept {
+    if (AdapterScope::active(&cache.core_)) return leave(cache, timeout);
     try {
       const bool told = result_.has_value();
       const std::size_t unsaved = told ? 0 : close(cache, timeout).unsaved.size();
@@ -67,6 +69,30 @@ class Closing {
   }
 
  private:
+  /// Effect: close for a thread that is inside of an adapter call, which std::exit has made the end
+  /// of: it writes nothing, since the adapter may be in the middle of something, and waits for no
+  /// other end of that call. The loops end, but for one that is this thread: it never comes back.
+  void leave(Cache& cache, std::chrono::milliseconds timeout) noexcept {
+    try {
+      cache.core_.refuse_writes();
+      cache.flusher_.abandon();
+      if (!cache.flush_loop_.inside()) {
+        // A call of another thread is waited for, but interrupted when the time is over.
+        cache.flush_loop_.request_stop();
+        if (!cache.flush_loop_.wait_until_done(detail::deadline_after(timeout))) {
+          cache.core_.gate().interrupt();
+        }
+      }
+      cache.flush_loop_.join_unless_inside();
+      cache.prune_loop_.join_unless_inside();
+      cache.core_.gate().warn("the cache is destroyed within a call of its adapter, with " +
+                              std::to_string(cache.core_.shards().unsaved()) +
+                              " unsaved entries; nothing is written any more");
+    } catch (...) {
+      cache.core_.gate().warn("the cache is destroyed within a call of its adapter");
+    }
+  }
+
   /// Lets the next caller go on, whatever this one came to.
   struct UnderWay {
     Closing& closing;

@@ -43,7 +43,7 @@ class DirtyList {
     Node* const node = front;
     if (size() > stride) {
       front = node->second.next_dirty;
-      prefetch_for_flush(front);  // a flush comes to it soon
+      detail::prefetch_for_flush(front);  // a flush comes to it soon
     }
     ++begin_;
     return node;
@@ -99,7 +99,7 @@ class DirtyList {
   /// Effect: has the first nodes fetched from memory.
   void fetch_front() const noexcept {
     for (std::size_t i = begin_; i < std::min(end_, begin_ + stride); ++i)
-      prefetch_for_flush(first_[i % stride]);
+      detail::prefetch_for_flush(first_[i % stride]);
   }
 
   /// Effect: takes `node` out wherever it stands. Returns: whether it was there. Linear; only for

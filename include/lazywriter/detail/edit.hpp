@@ -1,6 +1,7 @@
 // Running a function of the user on an item: what it may return, and what it must not do.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -10,19 +11,25 @@
 
 namespace lazywriter::detail {
 
-/// Returns: what `function` says about having changed its argument; void says yes.
+/// What a function given to update, compute or for_each may return. Anything else that turns into
+/// a bool, a number too, is refused: `return --item.lives;` must not read as "nothing changed".
+template <class Answer>
+concept VoidOrBool = std::is_void_v<Answer> || std::is_same_v < std::decay_t<Answer>,
+bool > ;
+
+/// Returns: what `function` answers; void means true.
 template <class Function, class Argument>
-bool invoke_edit(Function& function, Argument& argument) {
-  using Result = std::invoke_result_t<Function&, Argument&>;
-  if constexpr (std::is_void_v<Result>) {
-    function(argument);
-    return true;
+bool answer_of(Function& function, Argument& argument) {
+  using Answer = std::invoke_result_t<Function&, Argument&>;
+  static_assert(
+      VoidOrBool<Answer>,
+      "lazywriter: a function given to update, compute or for_each returns exactly void or bool: "
+      "a number, say, could be taken for \"nothing changed\" by mistake");
+  if constexpr (std::is_same_v<std::decay_t<Answer>, bool>) {
+    return std::invoke(function, argument);
   } else {
-    static_assert(
-        std::is_convertible_v<Result, bool>,
-        "a function given to update or compute returns void, or bool: false promises that it "
-        "changed nothing");
-    return static_cast<bool>(function(argument));
+    std::invoke(function, argument);
+    return true;
   }
 }
 
@@ -56,7 +63,7 @@ class InPlaceEdit {
     bool changed = false;
     try {
       const VisitorScope scope(&core_);
-      changed = invoke_edit(function, node_.second.item());
+      changed = detail::answer_of(function, node_.second.item());
     } catch (...) {
       finish(true, slot);
       throw;

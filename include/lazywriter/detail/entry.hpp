@@ -57,7 +57,7 @@ bool same_key(const Key& stored, const Key& sought) {
   return stored == sought;
 }
 inline bool same_key(const std::string& stored, std::string_view sought) noexcept {
-  return same_bytes(stored, sought);
+  return detail::same_bytes(stored, sought);
 }
 
 struct KeyRefHash {
@@ -75,7 +75,7 @@ struct KeyRefEqual {
   }
   template <class Key, class View>
   bool operator()(const KeyProbe<View>& probe, const KeyRef<Key>& ref) const {
-    return probe.hash == ref.hash && same_key(*ref.key, probe.key);
+    return probe.hash == ref.hash && detail::same_key(*ref.key, probe.key);
   }
   template <class Key, class View>
   bool operator()(const KeyRef<Key>& ref, const KeyProbe<View>& probe) const {
@@ -123,7 +123,7 @@ enum class Holding : std::uint8_t { nothing, item, key };
 
 /// What every call looks at.
 struct EntryFlags : EvictionHook {
-  /// Readers see no item; an item kept inside is only the home of the key.
+  /// Readers see no item, and there is none.
   bool erased = false;
   /// Pinned by the flusher, which holds a pointer to the node: it must not leave the map.
   bool in_flight = false;
@@ -150,7 +150,7 @@ struct EntryFlags : EvictionHook {
 };
 
 /// The item and the key of an entry. When Item::key() returns a reference the key lies inside the
-/// item and is stored once; a tombstone that never had an item holds just the key.
+/// item and is stored once; a tombstone holds just the key.
 template <class Item,
           bool KeyInItem = std::is_reference_v<decltype(std::declval<const Item&>().key())>>
 class EntryContent : public EntryFlags {
@@ -168,7 +168,7 @@ class EntryContent : public EntryFlags {
   [[nodiscard]] const Item& item() const noexcept { return item_; }
   void set_item(Item&& item) noexcept {
     clear();
-    std::construct_at(&item_, std::move(item));
+    std::construct_at(std::addressof(item_), std::move(item));
     this->holding = Holding::item;
   }
   /// Effect: takes over an item of the same key; what it held before moves to `old` unless nothing
@@ -177,8 +177,8 @@ class EntryContent : public EntryFlags {
   /// unnoticed.
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
     if constexpr (std::is_same_v<Key, std::string>) {
-      const Key* const mine = &item_.key();
-      const Key* const other = &item.key();
+      const Key* const mine = std::addressof(item_.key());
+      const Key* const other = std::addressof(item.key());
       // Only a part of the item itself is known not to be a constant that others share.
       if (is_part(item_, mine) && is_part(item, other)) {
         const_cast<Key*>(mine)->swap(*const_cast<Key*>(other));  // NOLINT
@@ -186,29 +186,27 @@ class EntryContent : public EntryFlags {
     }
     old.replace(item_, std::move(item));
   }
-  void set_key(const Key& key) {
-    clear();
-    std::construct_at(&key_, key);
-    this->holding = Holding::key;
-  }
+  /// Effect: holds just the key; an item that it held is destroyed.
   void set_key(Key&& key) noexcept {
     clear();
-    std::construct_at(&key_, std::move(key));
+    std::construct_at(std::addressof(key_), std::move(key));
     this->holding = Holding::key;
   }
   /// Where the key lies now.
-  [[nodiscard]] const Key* key_address() const { return has_item() ? &item_.key() : &key_; }
+  [[nodiscard]] const Key* key_address() const {
+    return has_item() ? std::addressof(item_.key()) : std::addressof(key_);
+  }
 
  private:
   void clear() noexcept {
-    if (this->holding == Holding::item) std::destroy_at(&item_);
-    if (this->holding == Holding::key) std::destroy_at(&key_);
+    if (this->holding == Holding::item) std::destroy_at(std::addressof(item_));
+    if (this->holding == Holding::key) std::destroy_at(std::addressof(key_));
     this->holding = Holding::nothing;
   }
 
   static bool is_part(const Item& item, const Key* key) noexcept {
-    const auto* const first = reinterpret_cast<const std::byte*>(&item);  // NOLINT
-    const auto* const at = reinterpret_cast<const std::byte*>(key);       // NOLINT
+    const auto* const first = reinterpret_cast<const std::byte*>(std::addressof(item));  // NOLINT
+    const auto* const at = reinterpret_cast<const std::byte*>(key);                      // NOLINT
     const std::less_equal<> not_after;
     return not_after(first, at) && not_after(at + sizeof(Key), first + sizeof(Item));
   }
@@ -235,8 +233,8 @@ class EntryContent<Item, false> : public EntryFlags {
   void replace_item(Item& item, Leftover<Item>& old) noexcept {
     old.replace(*item_, std::move(item));
   }
-  void set_key(const Key&) noexcept {}  // the key is already there, apart from the item
-  [[nodiscard]] const Key* key_address() const noexcept { return &key_; }
+  void set_key(Key&&) noexcept { item_.reset(); }  // the key is already there, apart from the item
+  [[nodiscard]] const Key* key_address() const noexcept { return std::addressof(key_); }
 
  private:
   Key key_;

@@ -117,15 +117,10 @@ class EntryTable {
   }
 
   /// Effect: inserts a tombstone for a key that is not there; it must be granted a slot and marked
-  /// written in the same hold of the lock. Throws: as insert_item.
-  Node& insert_tombstone(std::size_t hash, const Key& key) {
+  /// written in the same hold of the lock. Throws: as insert_item; then `key` is untouched.
+  Node& insert_tombstone(std::size_t hash, Key&& key) {
     Node& node = emplace(hash, key);
-    try {
-      node.second.set_key(key);
-    } catch (...) {
-      extract(node);
-      throw;
-    }
+    node.second.set_key(std::move(key));
     node.first.key = node.second.key_address();
     node.second.erased = true;
     ++tombstones_;
@@ -154,15 +149,14 @@ class EntryTable {
     }
   }
 
-  /// Effect: readers no longer see an item. One with a foreign key moves to `old`, to be destroyed
-  /// outside of the lock.
-  void hide_item(Node& node, Leftover<Item>& old) noexcept {
+  /// Effect: readers no longer see an item. It moves to `old`, to be destroyed outside of the lock,
+  /// so that while the store is away an erase keeps no more than its key. `key`: the one that the
+  /// entry stands under, or equal to it.
+  void hide_item(Node& node, Key&& key, Leftover<Item>& old) noexcept {
     if (node.second.erased) return;
-    if (has_displaced_key(node)) {
-      old.take(std::move(node.second.item()));
-      node.second.set_key(std::move(*node.second.trouble->displaced_key));
-      rekey(node);
-    }
+    old.take(std::move(node.second.item()));
+    node.second.set_key(std::move(key));
+    rekey(node);
     node.second.erased = true;
     ++tombstones_;
     policy_.removed(node);
@@ -185,7 +179,8 @@ class EntryTable {
 
   /// Whether the entry's key lies outside of its item, which has, or had, another one.
   static bool key_lies_apart(const Node& node) noexcept {
-    return has_displaced_key(node) && node.first.key == &*node.second.trouble->displaced_key;
+    return has_displaced_key(node) &&
+           node.first.key == std::addressof(*node.second.trouble->displaced_key);
   }
 
   // ---- unsaved: slots, and the dirty queue
@@ -241,7 +236,8 @@ class EntryTable {
     entry.trouble = std::move(trouble);
     entry.trouble->parked = true;
     // The key inside the item is another one now.
-    if (EntryContent<Item>::key_in_item) node.first.key = &*entry.trouble->displaced_key;
+    if (EntryContent<Item>::key_in_item)
+      node.first.key = std::addressof(*entry.trouble->displaced_key);
     ++parked_;
   }
 
@@ -409,11 +405,11 @@ class EntryTable {
   static auto look_up(Self& self, const KeyProbe<View>& probe) -> decltype(&*self.map_.begin()) {
     // The key is compared once, after the search: the loop stays free of calls.
     const auto may_be_it = [&](const Node& node) {
-      prefetch_with_key<touched>(&node);  // else it would wait for one line after the other
+      detail::prefetch_with_key<touched>(&node);  // else it would wait for one line after the other
       return node.first.hash == probe.hash;
     };
     Node* const node = self.index_.find(probe.hash, may_be_it);
-    if (node != nullptr && same_key(key_of(*node), probe.key)) [[likely]]
+    if (node != nullptr && detail::same_key(key_of(*node), probe.key)) [[likely]]
       return node;
     return look_up_unindexed<Self, View>(self, probe.hash, probe.key, node == nullptr);
   }
@@ -440,7 +436,8 @@ class EntryTable {
   }
 
   Node& emplace(std::size_t hash, const Key& key) {
-    Node& node = *map_.emplace(std::piecewise_construct, std::forward_as_tuple(Ref{hash, &key}),
+    Node& node = *map_.emplace(std::piecewise_construct,
+                               std::forward_as_tuple(Ref{hash, std::addressof(key)}),
                                std::forward_as_tuple(key))
                       .first;
     if (map_.size() > index_.capacity() && index_.reserve(2 * map_.size())) {

@@ -206,7 +206,9 @@ class EvictionPolicy {
     fifo.push_back(node);
   }
 
-  static std::uint64_t spread_of(const Node& node) noexcept { return spread_hash(HashOf{}(node)); }
+  static std::uint64_t spread_of(const Node& node) noexcept {
+    return detail::spread_hash(HashOf{}(node));
+  }
 
   /// Whether the main queue has all that the small one does not need: then it takes an entry only
   /// in exchange for another.

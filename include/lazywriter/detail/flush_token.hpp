@@ -10,23 +10,24 @@
 namespace lazywriter::detail {
 
 /// Held by whoever calls the adapter between begin_tx and commit_tx; guards everything the flusher
-/// remembers between passes. Taken before any shard's lock, never while holding one.
+/// remembers between passes. Taken before any shard's lock, never while holding one. Once it is
+/// retired, nobody gets it any more.
 class FlushToken {
  public:
   using Deadline = std::optional<Clock::time_point>;
 
-  /// Holds the token, or (after a wait that timed out) does not.
+  /// Holds the token, or (after a wait that timed out, or once it is retired) does not.
   class Hold {
    public:
     Hold(FlushToken& token, const Deadline& deadline) : token_(token) {
       std::unique_lock lock(token_.mutex_);
-      const auto free = [this] { return !token_.held_; };
+      const auto settled = [this] { return !token_.held_ || token_.retired_; };
       if (deadline.has_value()) {
-        held_ = token_.released_.wait_until(lock, *deadline, free);
+        token_.released_.wait_until(lock, *deadline, settled);
       } else {
-        token_.released_.wait(lock, free);
-        held_ = true;
+        token_.released_.wait(lock, settled);
       }
+      held_ = !token_.held_ && !token_.retired_;
       if (held_) token_.held_ = true;
     }
     ~Hold() {
@@ -47,10 +48,20 @@ class FlushToken {
     bool held_ = false;
   };
 
+  /// Effect: who waits for it, and everybody later, goes without. For a holder that never returns.
+  void retire() noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      retired_ = true;
+    }
+    released_.notify_all();
+  }
+
  private:
   std::mutex mutex_;
   std::condition_variable released_;
   bool held_ = false;
+  bool retired_ = false;
 };
 
 }  // namespace lazywriter::detail

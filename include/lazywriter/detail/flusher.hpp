@@ -75,6 +75,7 @@ class Flusher {
     const auto backed_off = [this]() -> PeriodicWorker::Turn {
       return {passes_.retry().not_before(), passes_.retry().not_before()};
     };
+    if (!token) return Clock::time_point::max();
     if (Clock::now() < passes_.retry().not_before()) return backed_off();
     if (passes_.halted()) return Clock::time_point::max();
     FlushResult ignored;
@@ -96,6 +97,11 @@ class Flusher {
   /// does.
   void halt() noexcept { passes_.halting().halt(); }
   [[nodiscard]] bool halted() const noexcept { return passes_.halted(); }
+  /// Effect: halt, and nobody waits for the pass under way any more: its thread will not return.
+  void abandon() noexcept {
+    halt();
+    token_.retire();
+  }
   /// Blocks until no transaction is under way whose outcome the entries do not know, or until
   /// `deadline`. Returns: whether that holds. After halt(), it does for good.
   bool wait_for_transaction(Clock::time_point deadline) noexcept {

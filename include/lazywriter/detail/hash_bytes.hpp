@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <string_view>
+
+#include "lazywriter/detail/hash_seed.hpp"
 
 namespace lazywriter::detail {
 
@@ -23,7 +24,7 @@ inline bool same_bytes(std::string_view a, std::string_view b) noexcept {
   if (size != b.size()) return false;
   if (size < step) return a == b;
   const auto same_at = [&](std::size_t at) {
-    return load_bytes(a.data() + at, step) == load_bytes(b.data() + at, step);
+    return detail::load_bytes(a.data() + at, step) == detail::load_bytes(b.data() + at, step);
   };
   for (std::size_t at = 0; at < size - step; at += step) {
     if (!same_at(at)) return false;
@@ -31,32 +32,20 @@ inline bool same_bytes(std::string_view a, std::string_view b) noexcept {
   return same_at(size - step);
 }
 
-#if defined(__SIZEOF_INT128__)
-
-/// Both halves of the full product, folded: every bit of either factor reaches every bit of the
-/// result.
-inline std::uint64_t fold_multiply(std::uint64_t a, std::uint64_t b) noexcept {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
 /// Hashes 16 bytes a step by multiply and fold; about half the instructions of std::hash on keys of
-/// some twenty characters. Not for use against an adversary who chooses keys to collide, as
-/// std::hash is not.
+/// some twenty characters. Each factor depends on the seed, so that no text makes a product 0, or
+/// the same as another's, whatever the seed is.
 ///
 /// The odd bytes come first and the pieces grow towards the end. A key that is about to be put was
 /// often copied just now, as two pieces that overlap, the later one up to the end; a load of bytes
 /// from both would wait until they have reached the cache, which takes longer than all the rest.
-inline std::size_t hash_bytes(std::string_view text) noexcept {
-  constexpr std::uint64_t first = 0x9E3779B97F4A7C15ULL;
-  constexpr std::uint64_t second = 0xD1B54A32D192ED03ULL;
-  constexpr std::uint64_t third = 0x243F6A8885A308D3ULL;
+inline std::size_t hash_bytes(std::string_view text, const HashSeed& seed) noexcept {
+  constexpr std::uint64_t spread = 0x9E3779B97F4A7C15ULL;
   const std::size_t size = text.size();
   const char* at = text.data();
   const char* const end = at + size;
   const auto next = [&at](std::size_t count) {
-    const std::uint64_t piece = load_bytes(at, count);
+    const std::uint64_t piece = detail::load_bytes(at, count);
     at += count;
     return piece;
   };
@@ -67,21 +56,14 @@ inline std::size_t hash_bytes(std::string_view text) noexcept {
   if ((size & 4) != 0) a = a << 32 | next(4);
   if ((size & 8) != 0) b = next(8);
   // Apart from the steps, so that the processor does both at once.
-  const std::uint64_t odd = fold_multiply(a ^ second, b ^ third);
+  const std::uint64_t odd = detail::fold_multiply(a ^ seed.mask, b ^ seed.factor);
   // Times a number that reaches every bit: a length must not look like a change of a few bytes.
-  std::uint64_t hash = first ^ static_cast<std::uint64_t>(size) * third;
+  std::uint64_t hash = seed.factor ^ static_cast<std::uint64_t>(size) * spread;
   for (; at != end; at += 16) {
-    hash = fold_multiply(load_bytes(at, 8) ^ second, load_bytes(at + 8, 8) ^ hash);
+    hash = detail::fold_multiply(detail::load_bytes(at, 8) ^ seed.mask,
+                                 detail::load_bytes(at + 8, 8) ^ hash);
   }
-  return static_cast<std::size_t>(fold_multiply(odd, hash));
+  return static_cast<std::size_t>(detail::fold_multiply(odd, hash));
 }
-
-#else
-
-inline std::size_t hash_bytes(std::string_view text) noexcept {
-  return std::hash<std::string_view>{}(text);
-}
-
-#endif
 
 }  // namespace lazywriter::detail

@@ -27,13 +27,15 @@ inline std::string quoted_text(std::string_view text) {
 template <class Key>
 std::string key_text(const Key& key) {
   if constexpr (std::convertible_to<const Key&, std::string_view>) {
-    return quoted_text(std::string_view(key));
+    return detail::quoted_text(std::string_view(key));
   } else if constexpr (std::integral<Key> || std::floating_point<Key>) {
     return std::to_string(key);
   } else if constexpr (requires { std::tuple_size<Key>::value; }) {
     std::string text;
     std::apply(
-        [&](const auto&... part) { ((text += (text.empty() ? "(" : ", ") + key_text(part)), ...); },
+        [&](const auto&... part) {
+          ((text += (text.empty() ? "(" : ", ") + detail::key_text(part)), ...);
+        },
         key);
     return text + ')';
   } else {

@@ -56,12 +56,7 @@ void LazyWriterCache<Item, ReaderWriter>::for_each(F&& f) const {
   const auto show = [&](const typename Core::Node& node) {
     if (!node.second.visible()) return true;
     const detail::VisitorScope scope(&core_);
-    if constexpr (std::is_void_v<std::invoke_result_t<F&, const Item&>>) {
-      f(node.second.item());
-      return true;
-    } else {
-      return static_cast<bool>(f(node.second.item()));
-    }
+    return detail::answer_of(f, node.second.item());
   };
   for (const auto& shard : core_.shards()) {
     if (!detail::walk_entries(*shard, show, [] {})) return;
@@ -75,7 +70,7 @@ template <class Item, class ReaderWriter>
 [[gnu::flatten]] bool LazyWriterCache<Item, ReaderWriter>::store(Item& item, bool may_wait) {
   // The key lies in the item, which is moved from below: nothing looks at the probe after that.
   const auto& item_key = item.key();
-  const auto probe = Core::probe(item_key);
+  const auto probe = core_.probe(item_key);
   // Destroyed after the lock is released.
   typename Core::Insertion insertion(core_);
   detail::Leftover<Item> old;
@@ -135,14 +130,14 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
     bool changed = false;
     {
       const detail::VisitorScope scope(&core_);
-      changed = detail::invoke_edit(f, value);
+      changed = detail::answer_of(f, value);
     }
     if (!changed || (!exists && !value.has_value())) return detail::Step::done;
     if (!value.has_value()) {
       if constexpr (!Core::Gate::can_erase) {
         throw std::logic_error("lazywriter: compute emptied an item, and the adapter cannot erase");
       }
-      shard.table.hide_item(*node, old);
+      shard.table.hide_item(*node, key_type(probe.key), old);
       slot.attach(*node);
       ++shard.counters.erases;
       exists = false;
@@ -173,7 +168,8 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
       Core::Gate::can_erase,
       "lazywriter: LazyWriterCache::erase needs an adapter with erase(key, transaction) or "
       "erase_batch(keys, transaction)");
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
+  key_type kept(key);          // copied before the lock, under which nothing may fail
   detail::Leftover<Item> old;  // outlives the lock
   core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
@@ -181,10 +177,10 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
       shard.tickets.entry_comes(probe);
-      node = &shard.table.insert_tombstone(probe.hash, key_type(key));
+      node = &shard.table.insert_tombstone(probe.hash, std::move(kept));
       shard.tickets.entry_came();
     } else {
-      shard.table.hide_item(*node, old);
+      shard.table.hide_item(*node, std::move(kept), old);
     }
     slot.attach(*node);
     ++shard.counters.erases;
@@ -200,7 +196,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
   for (auto&& row : rows) {
     Item item(std::forward<decltype(row)>(row));
     const auto& item_key = item.key();
-    const auto probe = Core::probe(item_key);
+    const auto probe = core_.probe(item_key);
     typename Core::Insertion insertion(core_);
     core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
       shard.mutex.assert_held();
@@ -247,7 +243,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::prune() {
 template <class Item, class ReaderWriter>
 bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
   core_.refuse_visitors();
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);
@@ -354,7 +350,7 @@ std::size_t LazyWriterCache<Item, ReaderWriter>::retry_parked() {
 template <class Item, class ReaderWriter>
 bool LazyWriterCache<Item, ReaderWriter>::discard_parked(key_view key) {
   core_.refuse_visitors();
-  const auto probe = Core::probe(key);
+  const auto probe = core_.probe(key);
   auto& shard = core_.shards().of(probe.hash);
   typename Core::Removed removed;
   const detail::MutexLock lock(shard.mutex);

@@ -57,7 +57,7 @@ class LookasideIndex {
     const std::uint64_t mixed = mix(hash);
     const auto tag = static_cast<std::uint16_t>(tag_of(mixed) >> 48);
     const auto& slots = lines_[line_of(mixed)].slots;
-    for (unsigned left = match_tags(slots, tag); left != 0; left &= left - 1) {
+    for (unsigned left = detail::match_tags(slots, tag); left != 0; left &= left - 1) {
       Node* const node = node_of(slots[static_cast<std::size_t>(std::countr_zero(left))]);
       if (is_it(*node)) return node;
     }

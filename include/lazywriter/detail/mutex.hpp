@@ -79,7 +79,7 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     for (int spin = 0; spin < spins_before_sleep && !held_.load(std::memory_order_relaxed) &&
                        waiters_.load(std::memory_order_relaxed) != 0;
          ++spin) {
-      spin_pause();
+      detail::spin_pause();
     }
   }
 
@@ -104,7 +104,7 @@ class LAZYWRITER_CAPABILITY("mutex") Mutex {
     waiters_.fetch_add(1);
     bool locked = false;
     for (int spin = 0; spin < spins_before_sleep && !locked; ++spin) {
-      spin_pause();
+      detail::spin_pause();
       locked = try_lock();
     }
     if (!locked) sleep_until_locked();

@@ -17,7 +17,7 @@ namespace lazywriter::detail {
 
 /// Runs `job` in a thread of its own, again and again. The job returns when it wants to run next;
 /// wake() runs it earlier. The job must not throw. All members may be called from any thread; none
-/// but wait_until_done and join blocks.
+/// but wait_until_done, join and join_unless_inside blocks.
 class PeriodicWorker {
  public:
   /// When the job runs next.
@@ -87,6 +87,18 @@ class PeriodicWorker {
   void join() {
     request_stop();
     if (thread_.joinable()) thread_.join();
+  }
+
+  /// Whether this is its own thread.
+  [[nodiscard]] bool inside() const noexcept {
+    return thread_.get_id() == std::this_thread::get_id();
+  }
+
+  /// Effect: as join; but in its own thread, whose run under way will never end, it lets go of it.
+  void join_unless_inside() {
+    if (!inside()) return join();
+    request_stop();
+    thread_.detach();
   }
 
  private:

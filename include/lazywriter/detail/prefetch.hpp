@@ -41,20 +41,21 @@ struct Touched {
 template <std::size_t size, class Node>
 [[gnu::always_inline]] inline void prefetch_with_key(const Node* node) noexcept {
   constexpr std::size_t before = Touched<Node>::before;
-  prefetch_bytes<before + size>(reinterpret_cast<std::uintptr_t>(node) - before);  // NOLINT
+  detail::prefetch_bytes<before + size>(reinterpret_cast<std::uintptr_t>(node) - before);  // NOLINT
 }
 
 /// Effect: has the processor fetch a node, if there is one, for a flush that comes to it.
 template <class Node>
 [[gnu::always_inline]] inline void prefetch_for_flush(const Node* node) noexcept {
-  if (node != nullptr) prefetch_with_key<Touched<Node>::by_flush>(node);
+  if (node != nullptr) detail::prefetch_with_key<Touched<Node>::by_flush>(node);
 }
 
 /// Effect: has the processor fetch a node, if there is one, for a flush that has copied it.
 template <class Node>
 [[gnu::always_inline]] inline void prefetch_for_landing(const Node* node) noexcept {
   if (node == nullptr) return;
-  prefetch_bytes<Touched<Node>::by_write>(reinterpret_cast<std::uintptr_t>(node));  // NOLINT
+  detail::prefetch_bytes<Touched<Node>::by_write>(
+      reinterpret_cast<std::uintptr_t>(node));  // NOLINT
 }
 
 }  // namespace lazywriter::detail

@@ -19,7 +19,7 @@ constexpr bool assigns_quietly() noexcept;
 struct AnyMember {
   template <class Member>
   // NOLINTNEXTLINE(google-explicit-constructor,hicpp-explicit-conversions)
-  operator Member() const noexcept(assigns_quietly<Member>());
+  operator Member() const noexcept(detail::assigns_quietly<Member>());
 };
 
 template <class Struct, class... Members>
@@ -48,7 +48,7 @@ constexpr bool members_assign_quietly() noexcept {
   if constexpr (sizeof...(Found) > most) {
     return false;
   } else if constexpr (MadeOf<Struct, Found..., AnyMember>) {
-    return members_assign_quietly<Struct, Found..., AnyMember>();
+    return detail::members_assign_quietly<Struct, Found..., AnyMember>();
   } else {
     // A member that AnyMember cannot turn into ends the count too early, but takes a {}.
     return MadeWithoutThrowingOf<Struct, Found...> && !MadeOfMoreThan<Struct, Found...>;
@@ -60,7 +60,7 @@ constexpr bool assigns_quietly() noexcept {
   if constexpr (std::is_trivially_copyable_v<T> || std::is_same_v<T, std::string>) {
     return true;
   } else if constexpr (std::is_aggregate_v<T>) {
-    return members_assign_quietly<T>();
+    return detail::members_assign_quietly<T>();
   } else {
     return false;
   }

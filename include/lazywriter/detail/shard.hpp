@@ -14,6 +14,7 @@
 
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/entry_table.hpp"
+#include "lazywriter/detail/hash_seed.hpp"
 #include "lazywriter/detail/large_pages.hpp"
 #include "lazywriter/detail/load_ticket.hpp"
 #include "lazywriter/detail/mutex.hpp"
@@ -164,8 +165,9 @@ class ShardSet {
   using Node = typename Part::Node;
   using Removed = typename Part::Removed;
 
-  explicit ShardSet(const CacheConfig& config)
-      : count_(config.shards != 0 ? config.shards : suitable_count(config.capacity)),
+  explicit ShardSet(const CacheConfig& config, const HashSeed& seed = HashSeed::fresh())
+      : seed_(seed),
+        count_(config.shards != 0 ? config.shards : suitable_count(config.capacity)),
         shift_(static_cast<unsigned>(64 - std::countr_zero(count_))),
         share_(config.capacity / count_ + (config.capacity % count_ != 0 ? 1U : 0U)),
         index_pages_(count_ * Table::index_bytes(expected())),
@@ -177,9 +179,16 @@ class ShardSet {
       shards_.push_back(std::make_unique<Part>(i, planned(), expected(), index_pages_));
   }
 
+  ~ShardSet() { shards_.clear(); }  // before the pages that their indexes lie in
+  ShardSet(const ShardSet&) = delete;
+  ShardSet& operator=(const ShardSet&) = delete;
+
+  /// Enters the hash of every key.
+  [[nodiscard]] const HashSeed& seed() const noexcept { return seed_; }
+
   [[nodiscard]] Part& of(std::size_t hash) const noexcept {
     // The map takes the hash modulo a prime; the shard is taken from the high bits of a product, so
-    // that weak hashes (std::hash<int> is the identity) spread and the two choices are independent.
+    // that the two choices are independent.
     const std::uint64_t mixed = static_cast<std::uint64_t>(hash) * 0x9E3779B97F4A7C15ULL;
     return *shards_[count_ == 1 ? 0 : static_cast<std::size_t>(mixed >> shift_)];
   }
@@ -288,13 +297,14 @@ class ShardSet {
   }
 
   // What every call reads comes first, in one cache line.
+  const HashSeed seed_;
   const std::size_t count_;
   const unsigned shift_;
   const std::size_t share_;
-  /// Where the indexes lie that the shards begin with.
-  LargePages index_pages_;
   // Apart from each other and at fixed addresses: each holds a lock.
   std::vector<std::unique_ptr<Part>> shards_;
+  /// Where the indexes lie that the shards begin with.
+  LargePages index_pages_;
   const std::size_t capacity_;
   const std::size_t crowded_at_;
   // Written by many, so apart from what every call reads.

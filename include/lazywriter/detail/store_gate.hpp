@@ -54,7 +54,7 @@ inline std::string current_error_text() noexcept {
     try {
       throw;
     } catch (const std::exception& error) {
-      return std::string(without_line_end(error.what()));
+      return std::string(detail::without_line_end(error.what()));
     } catch (...) {
       return "an exception that is not a std::exception";
     }

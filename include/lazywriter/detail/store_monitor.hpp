@@ -34,7 +34,7 @@ class StoreMonitor {
 
   /// A pass failed for a reason that is not one item's.
   void failed(const std::string& error) {
-    if (failing_ && same_error(error, error_)) return;
+    if (failing_ && detail::same_error(error, error_)) return;
     failing_ = true;
     error_ = error;
     gate_.warn("the store does not take writes, they are kept and tried again: " + error);

@@ -40,7 +40,7 @@ inline unsigned match_tags(const TaggedWords& words, std::uint16_t tag) noexcept
 }
 #else
 inline unsigned match_tags(const TaggedWords& words, std::uint16_t tag) noexcept {
-  return match_tags_one_by_one(words, tag);
+  return detail::match_tags_one_by_one(words, tag);
 }
 #endif
 

@@ -51,7 +51,8 @@ inline WriteFailure classify_error(const std::exception& error) {
       dynamic_cast<const UnreadableValue*>(&error) != nullptr) {
     return WriteFailure::rejected;
   }
-  if (const std::string state = sqlstate_of(error); !state.empty()) return classify_sqlstate(state);
+  if (const std::string state = detail::sqlstate_of(error); !state.empty())
+    return detail::classify_sqlstate(state);
   if (dynamic_cast<const pqxx::data_exception*>(&error) != nullptr ||
       dynamic_cast<const pqxx::integrity_constraint_violation*>(&error) != nullptr ||
       dynamic_cast<const pqxx::plpgsql_raise*>(&error) != nullptr) {
@@ -69,7 +70,7 @@ inline bool connection_survives(const std::exception& error) {
       dynamic_cast<const UnreadableValue*>(&error) != nullptr) {
     return true;
   }
-  const std::string state = sqlstate_of(error);
+  const std::string state = detail::sqlstate_of(error);
   if (state.empty()) return dynamic_cast<const pqxx::transaction_rollback*>(&error) != nullptr;
   constexpr std::array<std::string_view, 7> fatal{"57P", "26", "0A", "08", "25", "58", "XX"};
   return std::none_of(fatal.begin(), fatal.end(),
@@ -79,7 +80,7 @@ inline bool connection_survives(const std::exception& error) {
 /// Whether a value could not be read as a type, or does not fit it: if it is the key of a lookup,
 /// there can be no row.
 inline bool value_cannot_exist(const std::exception& error) {
-  const std::string state = sqlstate_of(error);
+  const std::string state = detail::sqlstate_of(error);
   // Data exceptions, such as 22P02: not a text form of the type; and a check of a domain.
   return state.starts_with("22") || state == "23514";
 }

@@ -65,9 +65,9 @@ template <class Item, class... Columns>
 class RowMapping {
  public:
   using key_type = key_type_t<Item>;
-  static constexpr auto key_columns = select_columns<KeySelector, Columns...>();
-  static constexpr auto sent_columns = select_columns<SentSelector, Columns...>();
-  static constexpr auto returned_columns = select_columns<ReturnedSelector, Columns...>();
+  static constexpr auto key_columns = detail::select_columns<KeySelector, Columns...>();
+  static constexpr auto sent_columns = detail::select_columns<SentSelector, Columns...>();
+  static constexpr auto returned_columns = detail::select_columns<ReturnedSelector, Columns...>();
 
   /// One array per sent or per key column.
   using ItemArrays = std::array<ArrayLiteral, sent_columns.size()>;
@@ -99,7 +99,7 @@ class RowMapping {
     Parameters parameters(key_columns.size());
     for_each_index<key_columns.size()>([&](auto index) {
       const auto& column = std::get<key_columns[index]>(columns_);
-      encode_value(key_part<index>(key), column.name, parameters[index]);
+      detail::encode_value(key_part<index>(key), column.name, parameters[index]);
     });
     return parameters;
   }
@@ -109,7 +109,7 @@ class RowMapping {
     Item item{};
     for_each_index<sizeof...(Columns)>([&](auto index) {
       const auto& column = std::get<index>(columns_);
-      decode_value(field_text(rows, row, index), column.name, item.*column.member);
+      detail::decode_value(detail::field_text(rows, row, index), column.name, item.*column.member);
     });
     return item;
   }
@@ -120,8 +120,8 @@ class RowMapping {
     for_each_index<returned_columns.size()>([&](auto index) {
       constexpr std::size_t at = returned_columns[index];
       if constexpr (KeySelector<std::tuple_element_t<at, std::tuple<Columns...>>>::value) {
-        decode_value(field_text(rows, row, index), std::get<at>(columns_).name,
-                     std::get<key_number(at)>(parts));
+        detail::decode_value(detail::field_text(rows, row, index), std::get<at>(columns_).name,
+                             std::get<key_number(at)>(parts));
       }
     });
     if constexpr (std::is_same_v<std::tuple<key_type>, key_members_t<Columns...>>) {
@@ -139,7 +139,8 @@ class RowMapping {
       constexpr std::size_t at = returned_columns[index];
       if constexpr (!KeySelector<std::tuple_element_t<at, std::tuple<Columns...>>>::value) {
         const auto& column = std::get<at>(columns_);
-        decode_value(field_text(rows, row, index), column.name, item.*column.member);
+        detail::decode_value(detail::field_text(rows, row, index), column.name,
+                             item.*column.member);
       }
     });
   }
@@ -163,7 +164,7 @@ class RowMapping {
       }
     }
     scratch.clear();
-    encode_value(value, column, scratch);
+    detail::encode_value(value, column, scratch);
     array.append(scratch);
   }
 

@@ -102,32 +102,32 @@ class SchemaCheck {
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " +
             where,
         std::move(parameters));
-    if (row_count(rows) == 0) {
+    if (detail::row_count(rows) == 0) {
       fault("there is no such table; create it, or qualify its name with its schema");
       return false;
     }
-    oid_ = text_of(field_text(rows, 0, 0));
-    const std::string kind = text_of(field_text(rows, 0, 1));
+    oid_ = text_of(detail::field_text(rows, 0, 0));
+    const std::string kind = text_of(detail::field_text(rows, 0, 1));
     if (kind != "r" && kind != "p") {
       fault("it is " + kind_name(kind) +
             "; only an ordinary or partitioned table can be written to");
       return false;
     }
-    if (field_text(rows, 0, 2) == "u") {
+    if (detail::field_text(rows, 0, 2) == "u") {
       remarks_.push_back("table " + table_.quoted +
                          " is UNLOGGED: a crash of the server empties it");
     }
-    if (!is_true(field_text(rows, 0, 4))) {
+    if (!is_true(detail::field_text(rows, 0, 4))) {
       fault("the right to use its schema is missing; GRANT USAGE ON SCHEMA " +
-            quote_identifier(text_of(field_text(rows, 0, 3))) + to_user());
+            detail::quote_identifier(text_of(detail::field_text(rows, 0, 3))) + to_user());
     }
-    has_before_trigger_ = is_true(field_text(rows, 0, 5));
-    if (is_true(field_text(rows, 0, 6))) {
+    has_before_trigger_ = is_true(detail::field_text(rows, 0, 5));
+    if (is_true(detail::field_text(rows, 0, 6))) {
       fault(
           "it has a rule for INSERT or UPDATE, with which the server takes no ON CONFLICT; use a "
           "trigger instead");
     }
-    if (is_true(field_text(rows, 0, 7))) {
+    if (is_true(detail::field_text(rows, 0, 7))) {
       remarks_.push_back("table " + table_.quoted +
                          " has a rule for DELETE, with which the server may refuse to erase");
     }
@@ -164,19 +164,20 @@ class SchemaCheck {
         " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
         " LEFT JOIN pg_collation c ON c.oid = a.attcollation",
         Parameters{oid_});
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
+    for (std::size_t row = 0; row < detail::row_count(rows); ++row) {
       CatalogColumn column;
-      column.type_name = text_of(field_text(rows, row, 1));
-      column.type_text = text_of(field_text(rows, row, 2));
-      column.not_null = is_true(field_text(rows, row, 3));
-      column.has_default = is_true(field_text(rows, row, 4));
-      column.identity = text_of(field_text(rows, row, 5));
-      column.computed = is_true(field_text(rows, row, 6));
-      column.draws_number = is_true(field_text(rows, row, 7));
-      column.bytewise = is_true(field_text(rows, row, 8));
-      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)),
-                   text_of(field_text(rows, row, 10)), column);
-      columns_.emplace(text_of(field_text(rows, row, 0)), std::move(column));
+      column.type_name = text_of(detail::field_text(rows, row, 1));
+      column.type_text = text_of(detail::field_text(rows, row, 2));
+      column.not_null = is_true(detail::field_text(rows, row, 3));
+      column.has_default = is_true(detail::field_text(rows, row, 4));
+      column.identity = text_of(detail::field_text(rows, row, 5));
+      column.computed = is_true(detail::field_text(rows, row, 6));
+      column.draws_number = is_true(detail::field_text(rows, row, 7));
+      column.bytewise = is_true(detail::field_text(rows, row, 8));
+      compare_type(text_of(detail::field_text(rows, row, 0)),
+                   text_of(detail::field_text(rows, row, 9)),
+                   text_of(detail::field_text(rows, row, 10)), column);
+      columns_.emplace(text_of(detail::field_text(rows, row, 0)), std::move(column));
     }
   }
 
@@ -190,11 +191,11 @@ class SchemaCheck {
           "SELECT t.oid IN ($2::oid, $3::oid), t.typname, t.typdelim FROM pg_type t"
           " WHERE t.oid = to_regtype($1)",
           Parameters{mapping.cast, base_type, own_type});
-      column.known_type = row_count(rows) == 1;
+      column.known_type = detail::row_count(rows) == 1;
       if (!column.known_type) continue;
-      column.same_type = is_true(field_text(rows, 0, 0));
-      column.declared = text_of(field_text(rows, 0, 1));
-      if (is_sent(name) && field_text(rows, 0, 2) != ",") {
+      column.same_type = is_true(detail::field_text(rows, 0, 0));
+      column.declared = text_of(detail::field_text(rows, 0, 1));
+      if (is_sent(name) && detail::field_text(rows, 0, 2) != ",") {
         remarks_.push_back("column " + mapping.quoted + " of table " + table_.quoted +
                            ": the server writes arrays of " + mapping.sql_type +
                            " in a way of their own, so each row is saved alone, which is slow; map "
@@ -279,7 +280,7 @@ class SchemaCheck {
 
   void check_unmapped_columns() {
     for (const auto& [name, column] : columns_) {
-      const std::string named = "column " + quote_identifier(name);
+      const std::string named = "column " + detail::quote_identifier(name);
       if (!column.mapped && column.not_null && !column.has_default) {
         fault(named +
               " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
@@ -320,13 +321,13 @@ class SchemaCheck {
     std::string almost;
     std::string deferrable;
     bool usable = false;
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      const bool immediate = is_true(field_text(rows, row, 1));
-      const bool whole = is_true(field_text(rows, row, 2));
-      const bool valid = is_true(field_text(rows, row, 3));
+    for (std::size_t row = 0; row < detail::row_count(rows); ++row) {
+      const bool immediate = is_true(detail::field_text(rows, row, 1));
+      const bool whole = is_true(detail::field_text(rows, row, 2));
+      const bool valid = is_true(detail::field_text(rows, row, 3));
       usable |= immediate && whole && valid;
-      if (!immediate && whole && valid) deferrable = text_of(field_text(rows, row, 0));
-      almost = " (" + text_of(field_text(rows, row, 0)) + " is " +
+      if (!immediate && whole && valid) deferrable = text_of(detail::field_text(rows, row, 0));
+      almost = " (" + text_of(detail::field_text(rows, row, 0)) + " is " +
                (!immediate ? "deferrable"
                 : !whole   ? "partial"
                            : "not valid") +
@@ -352,7 +353,7 @@ class SchemaCheck {
   /// Returns: the end of a GRANT, so that it can be run as it stands.
   std::string to_user() {
     const pqxx::result rows = session_.exec("SELECT quote_ident(current_user)");
-    return " TO " + text_of(field_text(rows, 0, 0));
+    return " TO " + text_of(detail::field_text(rows, 0, 0));
   }
 
   void check_rights() {
@@ -379,7 +380,7 @@ class SchemaCheck {
     }
     const pqxx::result rows =
         session_.exec("SELECT has_table_privilege($1::oid, 'DELETE')", Parameters{oid_});
-    if (!is_true(field_text(rows, 0, 0))) {
+    if (!is_true(detail::field_text(rows, 0, 0))) {
       fault("the right to DELETE is missing; GRANT DELETE ON " + table_.quoted + to_user());
     }
     check_sequences();
@@ -389,7 +390,7 @@ class SchemaCheck {
     const pqxx::result rows =
         session_.exec("SELECT has_column_privilege($1::oid, $2, '" + std::string(right) + "')",
                       Parameters{oid_, mapping.name});
-    if (is_true(field_text(rows, 0, 0))) return;
+    if (is_true(detail::field_text(rows, 0, 0))) return;
     std::string& columns = missing_rights_[right];
     if (!columns.empty()) columns.append(", ");
     columns.append(mapping.quoted);
@@ -409,19 +410,19 @@ class SchemaCheck {
         " JOIN pg_sequence q ON q.seqrelid = p.refobjid"
         " WHERE d.adrelid = $1::oid ORDER BY a.attnum",
         Parameters{oid_});
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      const std::string column = text_of(field_text(rows, row, 0));
-      const std::string sequence = text_of(field_text(rows, row, 1));
-      if (!is_sent(column) && !is_true(field_text(rows, row, 4))) {
+    for (std::size_t row = 0; row < detail::row_count(rows); ++row) {
+      const std::string column = text_of(detail::field_text(rows, row, 0));
+      const std::string sequence = text_of(detail::field_text(rows, row, 1));
+      if (!is_sent(column) && !is_true(detail::field_text(rows, row, 4))) {
         fault("the right to use the sequence " + sequence +
               " is missing; GRANT USAGE ON SEQUENCE " + sequence + to_user());
       }
       const auto fed = columns_.find(column);
-      if (is_true(field_text(rows, row, 3)) && !is_sent(column) && fed != columns_.end() &&
+      if (is_true(detail::field_text(rows, row, 3)) && !is_sent(column) && fed != columns_.end() &&
           fed->second.type_name == "int8") {
         fault("the sequence " + sequence + " is still of the type " +
-              text_of(field_text(rows, row, 2)) + " and feeds the bigint column " +
-              quote_identifier(column) +
+              text_of(detail::field_text(rows, row, 2)) + " and feeds the bigint column " +
+              detail::quote_identifier(column) +
               ": every save takes a number, so it would run out; ALTER SEQUENCE " + sequence +
               " AS bigint");
       }

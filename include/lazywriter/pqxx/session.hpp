@@ -25,10 +25,10 @@ namespace lazywriter::pg::detail {
 /// apart, which is thread-safe.
 struct Environment {
   Environment(std::string_view connection_string, PqxxOptions given, TableText table_text)
-      : options((validate(given), std::move(given))),
+      : options((detail::validate(given), std::move(given))),
         target(connection_string, options.connect_timeout),
         table(std::move(table_text)),
-        statements(make_statements(table)),
+        statements(detail::make_statements(table)),
         watchdog(options.watchdog) {}
 
   const PqxxOptions options;
@@ -71,7 +71,8 @@ class Session {
 
   /// As exec, with parameters, and one statement only.
   pqxx::result exec(const std::string& sql, Parameters&& parameters) {
-    return call([&](pqxx::nontransaction& on) { return run(on, sql, std::move(parameters)); });
+    return call(
+        [&](pqxx::nontransaction& on) { return detail::run(on, sql, std::move(parameters)); });
   }
 
   /// As exec, with a statement that is prepared when it is first used (unless options.prepared is
@@ -89,7 +90,7 @@ class Session {
         connection_->prepare(server_name, sql);
         prepared_.set(index);
       }
-      return run_prepared(on, server_name, std::move(parameters));
+      return detail::run_prepared(on, server_name, std::move(parameters));
     });
   }
 
@@ -164,7 +165,7 @@ class Session {
       pqxx::nontransaction on{*connection_};
       return function(on);
     } catch (const std::exception& error) {
-      if (!connection_survives(error)) usable_ = false;
+      if (!detail::connection_survives(error)) usable_ = false;
       if (!watched.timed_out()) throw;
       timed_out_ = true;
       throw ConnectionLost("lazywriter: PostgreSQL did not answer within " +

@@ -93,7 +93,7 @@ inline void check_sql_type(std::string_view type) {
 /// The type without its modifier, for a cast: a cast to varchar(3) cuts silently, whereas storing
 /// into the column refuses what is too long. Throws std::invalid_argument.
 inline std::string cast_type(std::string_view type) {
-  check_sql_type(type);
+  detail::check_sql_type(type);
   std::string bare;
   int depth = 0;
   bool inside_quotes = false;
@@ -145,16 +145,17 @@ struct TableText {
 template <class Item, class... Columns>
 TableText describe(const Table<Item, Columns...>& table) {
   TableText text;
-  text.parts = split_table_name(table.name);
+  text.parts = detail::split_table_name(table.name);
   for (const std::string& part : text.parts) {
     if (!text.quoted.empty()) text.quoted.push_back('.');
-    text.quoted.append(quote_identifier(part));
+    text.quoted.append(detail::quote_identifier(part));
   }
   const auto add = [&text](const auto& column) {
     using Mapped = std::remove_cvref_t<decltype(column)>;
     using Member = typename Mapped::member_type;
-    text.columns.push_back({Mapped::role, std::string(column.name), quote_identifier(column.name),
-                            std::string(column.sql_type), cast_type(column.sql_type),
+    text.columns.push_back({Mapped::role, std::string(column.name),
+                            detail::quote_identifier(column.name), std::string(column.sql_type),
+                            detail::cast_type(column.sql_type),
                             column.sql_type == codec<Member>::sql_type, Nullable<Member>});
   };
   std::apply([&add](const auto&... column) { (add(column), ...); }, table.columns);
@@ -191,8 +192,8 @@ inline std::string find_statement(const TableText& table) {
     const std::string number = std::to_string(conditions.size() + 1);
     conditions.push_back(column.quoted + " = $" + number + "::" + column.cast);
   }
-  return "SELECT " + join(all, ",") + " FROM " + table.quoted + " WHERE " +
-         join(conditions, " AND ");
+  return "SELECT " + detail::join(all, ",") + " FROM " + table.quoted + " WHERE " +
+         detail::join(conditions, " AND ");
 }
 
 inline std::string read_key_statement(const TableText& table) {
@@ -201,7 +202,7 @@ inline std::string read_key_statement(const TableText& table) {
     if (column.role != ColumnRole::key) continue;
     values.push_back("$" + std::to_string(values.size() + 1) + "::" + column.cast);
   }
-  return "SELECT " + join(values, ",");
+  return "SELECT " + detail::join(values, ",");
 }
 
 inline std::string save_statement(const TableText& table) {
@@ -232,9 +233,10 @@ inline std::string save_statement(const TableText& table) {
   // The arrays in the list of columns, where they go in step: in a FROM the server would keep all
   // rows before it uses the first. In the order of the key (by the numbers of its columns), so that
   // two writers lock rows in the same order.
-  return "INSERT INTO " + table.quoted + " AS target (" + join(sent, ",") + ") SELECT " +
-         join(values, ",") + " ORDER BY " + join(order, ",") + " ON CONFLICT (" + join(keys, ",") +
-         ") DO UPDATE SET " + join(updates, ",") + " RETURNING " + join(returned, ",");
+  return "INSERT INTO " + table.quoted + " AS target (" + detail::join(sent, ",") + ") SELECT " +
+         detail::join(values, ",") + " ORDER BY " + detail::join(order, ",") + " ON CONFLICT (" +
+         detail::join(keys, ",") + ") DO UPDATE SET " + detail::join(updates, ",") + " RETURNING " +
+         detail::join(returned, ",");
 }
 
 inline std::string erase_statement(const TableText& table) {
@@ -249,23 +251,23 @@ inline std::string erase_statement(const TableText& table) {
     same_batch.push_back("locked." + column.quoted + " = batch.c" + number);
     same_row.push_back("target." + column.quoted + " = doomed.c" + number);
   }
-  const std::string rows = " FROM ROWS FROM (" + join(arrays, ",") + ") AS batch(" +
-                           join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
-                           join(same_batch, " AND ");
+  const std::string rows = " FROM ROWS FROM (" + detail::join(arrays, ",") + ") AS batch(" +
+                           detail::join(batch, ",") + ") JOIN " + table.quoted + " AS locked ON " +
+                           detail::join(same_batch, " AND ");
   // A DELETE visits rows in the order of its plan; so it is the locks taken first that are in
   // order. What a policy hides from locking, or a trigger from deletion, was there all the same.
   // The first name must not be the table's, which is read behind it.
   return "WITH lazywriter_present AS (SELECT count(*) AS rows" + rows + "), doomed AS (SELECT " +
-         join(locked, ",") + rows + " ORDER BY " + join(order, ",") +
+         detail::join(locked, ",") + rows + " ORDER BY " + detail::join(order, ",") +
          " FOR UPDATE OF locked), gone AS (DELETE FROM " + table.quoted +
-         " AS target USING doomed WHERE " + join(same_row, " AND ") +
+         " AS target USING doomed WHERE " + detail::join(same_row, " AND ") +
          " RETURNING 1) SELECT lazywriter_present.rows - (SELECT count(*) FROM gone)"
          " FROM lazywriter_present";
 }
 
 inline Statements make_statements(const TableText& table) {
-  return {find_statement(table), read_key_statement(table), save_statement(table),
-          erase_statement(table)};
+  return {detail::find_statement(table), detail::read_key_statement(table),
+          detail::save_statement(table), detail::erase_statement(table)};
 }
 
 }  // namespace lazywriter::pg::detail

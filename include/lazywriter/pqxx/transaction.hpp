@@ -141,8 +141,8 @@ class Writer {
   }
 
   static std::optional<std::string> answer(const pqxx::result& rows) {
-    if (row_count(rows) != 1) return std::nullopt;
-    const std::optional<std::string_view> text = field_text(rows, 0, 0);
+    if (detail::row_count(rows) != 1) return std::nullopt;
+    const std::optional<std::string_view> text = detail::field_text(rows, 0, 0);
     return text ? std::optional<std::string>{*text} : std::nullopt;
   }
 
@@ -190,7 +190,7 @@ class Writer {
       try {
         status = answer(session->exec(question(*doubt_)));
       } catch (const pqxx::sql_error& error) {
-        if (sqlstate_of(error) != "22023") throw;
+        if (detail::sqlstate_of(error) != "22023") throw;
         status = std::nullopt;  // an id of the future: the server was restored to an earlier state
       }
       if (status != "in progress") {  // NULL: so old that the server has forgotten it

@@ -36,12 +36,12 @@ inline pqxx::params as_params(Parameters&& parameters) {
 
 inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql,
                         Parameters&& parameters) {
-  return on.exec(std::string_view{sql}, as_params(std::move(parameters)));
+  return on.exec(std::string_view{sql}, detail::as_params(std::move(parameters)));
 }
 
 inline pqxx::result run_prepared(pqxx::transaction_base& on, const std::string& name,
                                  Parameters&& parameters) {
-  return on.exec(pqxx::prepped{name}, as_params(std::move(parameters)));
+  return on.exec(pqxx::prepped{name}, detail::as_params(std::move(parameters)));
 }
 
 #else
@@ -63,12 +63,12 @@ inline auto as_params(Parameters&& parameters) {
 
 inline pqxx::result run(pqxx::transaction_base& on, const std::string& sql,
                         Parameters&& parameters) {
-  return on.exec_params(sql, as_params(std::move(parameters)));
+  return on.exec_params(sql, detail::as_params(std::move(parameters)));
 }
 
 inline pqxx::result run_prepared(pqxx::transaction_base& on, const std::string& name,
                                  Parameters&& parameters) {
-  return on.exec_prepared(name, as_params(std::move(parameters)));
+  return on.exec_prepared(name, detail::as_params(std::move(parameters)));
 }
 
 #endif
