@@ -250,7 +250,7 @@ class CacheCore {
     const bool hopeless =
         config_.flush_interval == std::chrono::milliseconds::zero() || AdapterScope::active(this);
     if (hopeless) refuse(shard);
-    const Clock::time_point deadline = deadline_after(config_.backpressure_timeout);
+    const Clock::time_point deadline = detail::deadline_after(config_.backpressure_timeout);
     wait.waiter.emplace(shards_.slots());
     // Those that came back to a shard before it knew that somebody waits.
     shards_.collect_spare_slots();

@@ -29,7 +29,7 @@ class Closing {
 
   /// Effect: see LazyWriterCache::close.
   CloseResult<Item> close(Cache& cache, std::chrono::milliseconds timeout) {
-    const Clock::time_point deadline = deadline_after(timeout);
+    const Clock::time_point deadline = detail::deadline_after(timeout);
     {
       std::unique_lock lock(mutex_);
       if (!changed_.wait_until(lock, deadline, [this] { return !under_way_; })) {

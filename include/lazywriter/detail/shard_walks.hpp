@@ -36,7 +36,7 @@ bool walk_entries(Part& shard, Visit&& visit, Unlocked&& unlocked) {
   bool going_on = true;
   const auto look = [&](auto& node) { return going_on = visit(node); };
   for (bool more = true; more;) {
-    more = in_one_hold(shard, [&] {
+    more = detail::in_one_hold(shard, [&] {
       shard.mutex.assert_held();
       return walk.step(shard.table.entries(), look, [&] { return shard.mutex.waited_for(); });
     });
@@ -79,11 +79,11 @@ void walk_apart(Part& shard, Visit&& visit) {
       if (Part::Table::is_apart(node)) visit(node);
       return true;
     };
-    walk_entries(shard, look, [] {});
+    detail::walk_entries(shard, look, [] {});
     return;
   }
   for (bool more = true; more;) {
-    more = in_one_hold(shard, [&] {
+    more = detail::in_one_hold(shard, [&] {
       shard.mutex.assert_held();
       return walking.walk.step(shard.table.apart(), visit);
     });
@@ -104,14 +104,14 @@ void walk_unsaved(Part& shard, Visit&& visit, Again&& again) {
   }
   bool moved = false;
   for (bool more = true; more;) {
-    more = in_one_hold(shard, [&] {
+    more = detail::in_one_hold(shard, [&] {
       shard.mutex.assert_held();
       moved = shard.table.moves() != moves;
       return !moved && shard.table.queue().step(walk, visit);
     });
   }
   if (!moved) {
-    walk_apart(shard, visit);
+    detail::walk_apart(shard, visit);
     const MutexLock lock(shard.mutex);
     if (shard.table.moves() == moves) return;
   }
@@ -120,7 +120,7 @@ void walk_unsaved(Part& shard, Visit&& visit, Again&& again) {
     if (node.second.holds_slot) visit(node);
     return true;
   };
-  walk_entries(shard, look, [] {});
+  detail::walk_entries(shard, look, [] {});
 }
 
 /// Effect: every dirty entry of the shard counts as saved; one that is in flight once it lands.
@@ -155,7 +155,7 @@ std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& bury, Unlocked
     }
     while (waiting != 0) {
       std::size_t here = 0;
-      in_one_hold(shard, [&] {
+      detail::in_one_hold(shard, [&] {
         shard.mutex.assert_held();
         for (; here < std::min(waiting, most_at_once); ++here) {
           auto* const node = shard.table.take_waiting();
@@ -170,7 +170,7 @@ std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& bury, Unlocked
       unlocked();
       waiting = here == 0 ? 0 : waiting - here;
     }
-    walk_apart(shard, [&](typename Part::Node& node) {
+    detail::walk_apart(shard, [&](typename Part::Node& node) {
       shard.mutex.assert_held();
       if (!node.second.in_flight || !node.second.holds_slot || node.second.parked()) return;
       give_up(node);
