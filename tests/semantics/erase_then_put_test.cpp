@@ -190,6 +190,20 @@ TEST_F(EraseThenPut, DiscardedInFlightOwesNothing) {
   EXPECT_EQ(id(), 1);
 }
 
+TEST_F(EraseThenPut, OfAnEraseThatIsDiscardedInFlightOwesNothing) {
+  cache_.erase("ann");
+  store_.fail_next(StoreCall::commit_tx, 1, StoreFault::unavailable);
+  const auto gate = block_at(store_, StoreCall::commit_tx);
+  auto flush = in_background([&] { return cache_.flush(); });
+  gate->wait_for_arrival();
+  EXPECT_EQ(cache_.discard_dirty(), 1U);
+  cache_.put({"ann", 2});
+  gate->open();
+  flush.get();
+  EXPECT_EQ(cache_.flush().erased, 0U);
+  EXPECT_EQ(id(), 1);
+}
+
 TEST_F(EraseThenPut, AndEraseAgainIsAnErase) {
   erase_and_put(2);
   cache_.erase("ann");

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "support/eventually.hpp"
@@ -17,9 +18,11 @@ namespace lazywriter::testing {
 namespace {
 
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 void put_numbers(Cache& cache, int count) {
   for (int i = 0; i < count; ++i)
@@ -163,7 +166,7 @@ TEST(ManyBadItems, NeverMakeTheLoopBackOff) {
   Store store;
   CacheConfig config = manual({.capacity = 0});
   config.flush_interval = 1ms;
-  config.retry_backoff_min = 1h;
+  config.retry_backoff_min = 1ms;  // a bad one may be alone in a pass; it must not grow from there
   config.retry_backoff_max = 1h;
   Cache cache{store, config};
   for (int i = 0; i < 40; ++i)
@@ -198,6 +201,62 @@ TEST(ManyBadItems, MakeWayForWhatIsWrittenMeanwhile) {
   EXPECT_TRUE(store.row("good"));
 }
 
+/// Of 1,000 items every 25th is bad, and so many more are written with every transaction: there is
+/// always something newer to make way for.
+class BadAmongGood : public ::testing::TestWithParam<std::tuple<StoreFault, int>> {};
+
+TEST_P(BadAmongGood, AreFoundByHalvesHoweverOftenThePassMakesWay) {
+  const int written_meanwhile = std::get<1>(GetParam());
+  Store store;
+  Cache cache{store, manual({.capacity = 0, .park_after = 1'000})};
+  put_numbers(cache, 1'000);
+  for (int i = 0; i < 1'000; i += 25)
+    store.reject(std::to_string(i), "no", StoreCall::save, std::get<0>(GetParam()));
+  int written = 0;
+  store.on_call([&](StoreCall call, FaultTime time) {
+    if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
+    for (int i = 0; i < written_meanwhile; ++i)
+      cache.put({"new" + std::to_string(++written), 1});
+  });
+  for (int i = 0; i < 20; ++i)
+    cache.flush();
+  int stored = 0;
+  for (int i = 0; i < 1'000; ++i)
+    stored += store.row(std::to_string(i)) ? 1 : 0;
+  EXPECT_EQ(stored, 960);
+}
+
+INSTANTIATE_TEST_SUITE_P(AtAnyRate, BadAmongGood,
+                         ::testing::Combine(::testing::Values(StoreFault::rejected,
+                                                              StoreFault::transient),
+                                            ::testing::Values(1, 200)));
+
+TEST(ManyBadItems, AreRetriedABoundedNumberOfTimesWhileTheStoreTakesNothing) {
+  Store store;
+  Cache cache{store, manual({.capacity = 0})};
+  store.fail_always(StoreCall::save);
+  for (int i = 0; i < 600; ++i) {
+    cache.put({std::to_string(i), 1});
+    if (i % 10 == 0) cache.flush();
+  }
+  const std::size_t before = store.calls(StoreCall::begin_tx);
+  cache.flush();
+  EXPECT_LE(store.calls(StoreCall::begin_tx) - before, 80U + 64U);
+}
+
+TEST(ManyBadItems, AreAllRetriedHoweverLargeABatchMayBe) {
+  Store store;
+  Cache cache{store, manual({.capacity = 0, .max_batch = static_cast<std::size_t>(-1)})};
+  for (int i = 0; i < 40; ++i) {
+    store.reject("a", "no", StoreCall::save, StoreFault::transient);
+    cache.put({"a", i});
+    cache.put({"b", i});
+    EXPECT_EQ(cache.flush().pending, 1U);
+    store.accept("a");
+    EXPECT_TRUE(cache.flush().ok()) << i;
+  }
+}
+
 // ---- what is said of them
 
 TEST(BadItem, IsNamedOnceInTheLogAndListedByFailing) {
@@ -218,6 +277,24 @@ TEST(BadItem, IsNamedOnceInTheLogAndListedByFailing) {
     store.accept("37");
     EXPECT_TRUE(cache.flush(20s).ok());
     EXPECT_TRUE(cache.failing().empty());
+  }
+}
+
+TEST(BadItem, IsNamedOnceHoweverOftenItIsWrittenUntilItIsStored) {
+  for (const auto fault : {StoreFault::transient, StoreFault::rejected}) {
+    Store store;
+    Cache cache{store, manual({.park_after = 1'000})};
+    for (std::size_t times = 1; times <= 2; ++times) {
+      store.reject("bad", "no", StoreCall::save, fault);
+      for (int i = 0; i < 10; ++i) {
+        cache.put({"bad", i});
+        cache.put({"good", i});
+        cache.flush();
+      }
+      EXPECT_THAT(store.warnings(), SizeIs(times));
+      store.accept("bad");
+      EXPECT_TRUE(cache.flush(20s).ok());
+    }
   }
 }
 
@@ -268,6 +345,59 @@ TEST(BadItem, ThatBreaksTheStoreIsFound) {
   EXPECT_TRUE(cache.parked().empty());
   EXPECT_THAT(store.warnings(), Contains(HasSubstr("\"37\" failed alone")));
   EXPECT_LE(store.calls(StoreCall::begin_tx), 1U + 1U + 2U + 2 * 11U + 10U);
+}
+
+TEST(BadItem, ThatBreaksTheStoreIsNotTakenForAnOutageOnceItIsKnown) {
+  Store store;
+  CacheConfig config = manual({.capacity = 0});
+  config.flush_interval = 1ms;
+  config.retry_backoff_min = 1ms;
+  config.retry_backoff_max = 2ms;
+  Cache cache{store, config};
+  store.reject("bad", "1.4 GB", StoreCall::save, StoreFault::unavailable);
+  cache.put({"bad", 1});
+  cache.put({"good", 1});
+  ASSERT_TRUE(eventually([&] { return cache.dirty_count() == 1; }));
+  ASSERT_TRUE(eventually([&] { return store.infos().size() == 1; }));
+  const std::size_t begun = store.calls(StoreCall::begin_tx);
+  store.wait_for_calls(StoreCall::begin_tx, begun + 5);  // it is retried, all alone
+  EXPECT_THAT(store.warnings(), UnorderedElementsAre(HasSubstr("does not take writes"),
+                                                     HasSubstr("\"bad\" failed alone")));
+}
+
+TEST(Outage, ThatBeginsWithinAPassIsBlamedOnNoItem) {
+  for (const auto fault : {StoreFault::transient, StoreFault::unavailable}) {
+    Store store;
+    Cache cache{store, manual({.capacity = 0, .max_batch = 100})};
+    put_numbers(cache, 3'000);
+    store.fail_next(StoreCall::save, 1, StoreFault::unavailable);
+    cache.flush();
+    store.on_call([&, saves = 0](StoreCall call, FaultTime time) mutable {
+      if (call == StoreCall::save && time == FaultTime::before_effect && ++saves == 5) {
+        store.fail_always(StoreCall::save, fault);
+      }
+    });
+    EXPECT_GT(cache.flush().written, 0U);
+    cache.flush();
+    store.on_call(nullptr);
+    store.recover();
+    EXPECT_TRUE(cache.flush(20s).ok());
+    EXPECT_THAT(store.warnings(), Each(HasSubstr("the store does not take writes")));
+  }
+}
+
+TEST(Outage, OfWhatFailedAloneIsToldWithItsReason) {
+  for (const auto call : {StoreCall::begin_tx, StoreCall::save}) {
+    Store store;
+    Cache cache{store, manual()};
+    store.reject("bad", "no", StoreCall::save, StoreFault::transient);
+    cache.put({"bad", 1});
+    cache.put({"good", 1});
+    cache.flush();
+    store.fail_always(call, StoreFault::unavailable);
+    cache.flush();
+    EXPECT_THAT(store.warnings().back(), HasSubstr("tried again: the store is away"));
+  }
 }
 
 TEST(Outage, AnUnavailableStoreIsAskedWithOneEntryAnotherOneEachTime) {

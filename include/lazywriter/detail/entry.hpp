@@ -84,7 +84,7 @@ struct KeyRefEqual {
 };
 
 /// How an entry failed alone, without any other in the transaction.
-enum class Isolated : std::uint8_t { no, transient, rejected };
+enum class Isolated : std::uint8_t { no, transient, unavailable, rejected };
 
 /// What the flusher remembers of an entry that the store did not take. Few entries have one.
 template <class Key>
@@ -98,8 +98,6 @@ struct Trouble {
   bool parked = false;
   /// It failed alone, so it is tried apart from the others and halved no more.
   Isolated isolated = Isolated::no;
-  /// The log was told.
-  bool named = false;
   Clock::time_point first_rejected{};
   /// The flusher's count of unblocked entries at the last rejection in a round that was cut short.
   std::uint64_t stuck_since = 0;
@@ -139,6 +137,9 @@ struct EntryFlags : EvictionHook {
   /// An erase was accepted before what it holds now and is not known to be committed: the row goes
   /// before the item is saved, in one transaction.
   bool erase_first : 1 = false;
+  /// The log was told that it failed alone, and nothing of it was saved since. Whoever writes to
+  /// such an entry all the time must not flood the log.
+  bool named : 1 = false;
   /// Only EntryContent writes to it.
   Holding holding = Holding::nothing;
 

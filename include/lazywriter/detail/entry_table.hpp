@@ -143,7 +143,8 @@ class EntryTable {
     if (entry.erased) {
       entry.erased = false;
       // An erase that the store refuses is given up with this write; any other is still to come.
-      entry.erase_first = !entry.parked();
+      // So is one that was discarded while it was in flight.
+      entry.erase_first = entry.holds_slot && !entry.parked();
       --tombstones_;
       policy_.inserted(node);
     }
@@ -308,7 +309,7 @@ class EntryTable {
         entry.trouble != nullptr) {
       return false;
     }
-    entry.in_flight = entry.discarded = entry.holds_slot = false;
+    entry.in_flight = entry.discarded = entry.holds_slot = entry.named = false;
     entry.forget_failures();
     --in_flight_;
     --slots_;
@@ -428,7 +429,7 @@ class EntryTable {
   /// dirty -> clean, for an entry that is not in flight and not linked (or about to be forgotten).
   Removed settle(Node& node) noexcept {
     Entry<Item>& entry = node.second;
-    entry.discarded = false;
+    entry.discarded = entry.named = false;
     entry.forget_failures();
     entry.trouble.reset();
     if (entry.holds_slot) release_slot(node);

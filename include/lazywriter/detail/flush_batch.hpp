@@ -30,6 +30,8 @@ struct Pin {
   bool failed_before = false;
 
   // Of an entry that failed alone:
+  /// It made the store unavailable while that took others.
+  bool breaks_the_store = false;
   /// Its own backoff is over.
   bool due = true;
   /// It was tried in this pass.

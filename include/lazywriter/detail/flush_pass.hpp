@@ -155,6 +155,7 @@ class FlushPassRunner {
       const auto& entry = node->second;
       Pin<Item> pin{.shard = &shard, .node = node, .failed_before = entry.failed};
       if (entry.trouble != nullptr && entry.trouble->isolated != Isolated::no) [[unlikely]] {
+        pin.breaks_the_store = entry.named && entry.trouble->isolated == Isolated::unavailable;
         pin.due = !pass.only_due || entry.trouble->retry_at <= pass.started;
         if (!pin.due) pass.next_due = std::min(pass.next_due, entry.trouble->retry_at);
         entries_.isolated.push_back(pin);
@@ -193,13 +194,13 @@ class FlushPassRunner {
     while (!over(pass)) {
       const std::size_t untried = entries_.carried.size() - first_carried;
       if (untried != 0) {
-        const std::size_t count = std::min(untried, retry().batch_limit());
+        const std::size_t count = std::min(untried, retry().suspect_limit());
         transaction_.write(pass, Pins(entries_.carried).subspan(first_carried, count));
         first_carried += count;
       } else if (first_range != entries_.ranges.size()) {
         write_range(pass, entries_.ranges[first_range++]);
       } else {
-        break;
+        return retry_policy().suspects_ended();
       }
       make_way(pass);
     }
@@ -303,10 +304,10 @@ class FlushPassRunner {
     const bool same_version = entry.trouble != nullptr && entry.unsaved_since != no_stamp;
     if (same_version && !entry.parked()) {
       const bool rejected = entry.trouble->isolated == Isolated::rejected;
-      // With nothing else committed the store may be to blame.
-      if (tried && (rejected || retry().committed())) transaction_.name(pass, *pin.node);
+      // Otherwise the store may be to blame.
+      if (tried && (rejected || retry().blames_items())) transaction_.name(pass, *pin.node);
       // What failed for now deserves a second try, whatever waits for the flush.
-      const bool hopeless = rejected || (entry.trouble->named && entry.trouble->failures > 1);
+      const bool hopeless = rejected || (entry.named && entry.trouble->failures > 1);
       if (hopeless && entry.unsaved_since <= pass.cutoff) ++pass.pending_alone;
     }
     entries_.requeue(pass, pin, same_version ? Place::front : Place::back);

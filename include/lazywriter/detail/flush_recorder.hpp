@@ -77,7 +77,7 @@ class FlushRecorder {
       default:
         meter_.failed(attempt.entries, attempt.retried);
         take_error(pass.result.error, attempt.verdict.error);
-        if (!known && attempt.verdict.outcome != Outcome::rejected) {
+        if (says_something_of_the_store(attempt.verdict.outcome, known)) {
           take_error(pass.store_error, attempt.verdict.error);
         }
     }
@@ -142,6 +142,11 @@ class FlushRecorder {
     } catch (...) {
       return false;
     }
+  }
+
+  static bool says_something_of_the_store(Outcome outcome, bool known) noexcept {
+    if (outcome == Outcome::not_begun || outcome == Outcome::unavailable) return true;
+    return !known && outcome != Outcome::rejected;
   }
 
   static void take_error(std::string& place, const std::string& error) noexcept {

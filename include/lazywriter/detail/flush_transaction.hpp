@@ -64,7 +64,7 @@ class FlushTransaction {
         pin.node->second.failed = true;
         recorder_.broke(pass, batch_.error());
         if (FailureState* const state = failure_state_of(*pin.node)) {
-          retry_.failed_alone(*state, std::move(batch_.error()));
+          retry_.failed_alone(*state, Isolated::transient, std::move(batch_.error()));
           pass.next_due = std::min(pass.next_due, state->retry_at);
           name(pass, *pin.node);
         }
@@ -77,15 +77,15 @@ class FlushTransaction {
   void write_staged(FlushPass& pass, Pins pins) {
     entries_.make_room_to_move(pins);
     if (const TransactionHalt::UnderWay under_way(halt_); under_way) {
-      finish(pass, pins, batch_.write(stopper(pass)));
+      finish(pass, pins, batch_.write(stopper(pass)), false);
     } else {
       entries_.requeue(pass, pins, Place::front);
     }
     batch_.clear();
   }
 
-  /// Effect: stages those of `pins` that have not ended and writes them in one transaction. Throws:
-  /// std::bad_alloc, and nothing was written.
+  /// Effect: stages those of `pins`, suspects all, that have not ended and writes them in one
+  /// transaction. Throws: std::bad_alloc, and nothing was written.
   void write(FlushPass& pass, Pins pins) {
     const std::size_t count = entries_.count(pins);
     const TransactionHalt::UnderWay under_way(halt_);
@@ -100,7 +100,7 @@ class FlushTransaction {
       attempt.verdict = {Outcome::transient, detail::current_error_text()};
       attempt.entries = count;
     }
-    finish(pass, pins, std::move(attempt));
+    finish(pass, pins, std::move(attempt), true);
     batch_.clear();
   }
 
@@ -112,7 +112,9 @@ class FlushTransaction {
     stage_all(pass, pins);
     Attempt attempt = batch_.write(stopper(pass));
     if (attempt.entries == 0) return Fate::requeue;
-    const auto decision = retry_.decide_retry(attempt.verdict.outcome, attempt.entries);
+    const bool breaks_the_store = pins.size() == 1 && pins.front().breaks_the_store;
+    const auto decision =
+        retry_.decide_retry(attempt.verdict.outcome, attempt.entries, breaks_the_store);
     pass.over |= decision.ends_pass;
     recorder_.attempted(pass, attempt, true);
     if (decision.fate == Fate::complete) {
@@ -142,7 +144,9 @@ class FlushTransaction {
   /// Effect: the log hears, once, of an entry that failed alone and for which the store is not to
   /// blame. Under the shard's lock.
   void name(FlushPass& pass, Node& node) noexcept {
-    if (!std::exchange(node.second.trouble->named, true)) recorder_.isolated(pass, node);
+    if (node.second.named) return;
+    node.second.named = true;
+    recorder_.isolated(pass, node);
   }
 
   /// Effect: forgets what is staged, and most of the copies that are kept.
@@ -167,10 +171,10 @@ class FlushTransaction {
   }
 
   /// Effect: the entries of an attempt, which are not isolated, go where its outcome sends them.
-  void finish(FlushPass& pass, Pins pins, Attempt attempt) noexcept {
+  void finish(FlushPass& pass, Pins pins, Attempt attempt, bool suspects) noexcept {
     if (attempt.entries == 0) return;
     const Outcome outcome = attempt.verdict.outcome;
-    const auto decision = retry_.decide(outcome, attempt.entries);
+    const auto decision = retry_.decide(outcome, attempt.entries, suspects);
     pass.over |= decision.ends_pass;
     recorder_.attempted(pass, attempt, false);
     if (decision.fate != Fate::complete && outcome != Outcome::stopped) give_back(pins, outcome);
@@ -218,6 +222,7 @@ class FlushTransaction {
     if (!entry.erased && !Table::key_lies_apart(*pin.node)) Table::rekey(*pin.node);
     if (pin.erases && !pin.saves) Table::row_is_gone(*pin.node);
     entry.forget_failures();
+    entry.named = false;
     if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
     pin.since = no_stamp;
   }
@@ -241,7 +246,9 @@ class FlushTransaction {
       FailureState* const state = failure_state_of(*pin.node);
       if (state == nullptr) return;
       if (rejected) return retry_.rejected_alone(*state, std::move(verdict.error));
-      retry_.failed_alone(*state, std::move(verdict.error));
+      const bool unavailable = verdict.outcome == Outcome::unavailable;
+      retry_.failed_alone(*state, unavailable ? Isolated::unavailable : Isolated::transient,
+                          std::move(verdict.error));
       pass.next_due = std::min(pass.next_due, state->retry_at);
     });
   }

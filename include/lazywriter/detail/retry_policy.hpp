@@ -39,7 +39,8 @@ class RetryPolicy {
         depth_(static_cast<unsigned>(std::bit_width(config.max_batch)) + 1),
         park_after_(config.park_after),
         backoff_(config.retry_backoff_min, config.retry_backoff_max),
-        batch_limit_(config.max_batch) {}
+        batch_limit_(config.max_batch),
+        suspect_limit_(config.max_batch) {}
 
   // ---- within a pass
 
@@ -64,7 +65,8 @@ class RetryPolicy {
 
   void begin_pass() noexcept {
     streak_ = 0;
-    committed_ = store_failed_ = unknown_failed_ = probe_committed_ = false;
+    retries_failed_ = 0;
+    committed_ = store_failed_ = unknown_failed_ = probe_committed_ = gave_up_ = false;
   }
 
   /// How many entries the next transaction may hold.
@@ -73,14 +75,26 @@ class RetryPolicy {
     return streak_ >= depth_ ? max_batch_ : batch_limit_;
   }
 
+  /// The same of entries that were part of a failed batch of an earlier pass. A pass that had to
+  /// end before its halves were through goes on here with their size; to begin with whole batches
+  /// again would come to the same halves each time, and to nothing else.
+  [[nodiscard]] std::size_t suspect_limit() const noexcept {
+    return streak_ >= depth_ ? batch_limit() : std::min(batch_limit(), suspect_limit_);
+  }
+
+  /// Nothing is left of what was part of a failed batch.
+  void suspects_ended() noexcept { suspect_limit_ = max_batch_; }
+
   /// Whether what failed last is to be halved before anything else is tried.
   [[nodiscard]] bool descends() const noexcept { return streak_ != 0 && streak_ < depth_; }
 
-  /// An attempt was made with `entries` that are not known to fail alone. Returns: what follows.
-  Decision decide(Outcome outcome, std::size_t entries) noexcept {
+  /// An attempt was made with `entries` that are not known to fail alone. `suspects`: they were
+  /// part of a failed batch. Returns: what follows.
+  Decision decide(Outcome outcome, std::size_t entries, bool suspects) noexcept {
     const Fate narrowed = entries > 1 ? Fate::split : Fate::isolate;
     switch (outcome) {
       case Outcome::committed:
+        if (suspects) suspect_limit_ = grown(suspect_limit_, 2);
         took();
         return {Fate::complete, false};
       case Outcome::stopped:
@@ -92,6 +106,7 @@ class RetryPolicy {
         return {Fate::requeue, true};
       case Outcome::rejected:
         streak_ = 0;  // it looked at them
+        narrow(entries);
         return {narrowed, false};
       case Outcome::unavailable:
         // The store as a whole, unless it has just taken a single entry: then perhaps an item that
@@ -107,17 +122,18 @@ class RetryPolicy {
     }
     unknown_failed_ = true;
     batch_limit_ = std::max<std::size_t>(1, std::min(batch_limit_, entries / 2));
-    const bool enough = ++streak_ >= depth_ + most_tries;
-    store_failed_ |= enough && !committed_;
-    return {narrowed, enough};
+    narrow(entries);
+    gave_up_ |= ++streak_ >= depth_ + most_tries;
+    return {narrowed, gave_up_};
   }
 
   /// An attempt was made with entries that have failed alone before. They are retried one by one,
-  /// and more at a time as they commit. Returns: what follows.
-  Decision decide_retry(Outcome outcome, std::size_t entries) noexcept {
+  /// and more at a time as they commit. `breaks_the_store`: it is a single one that made the store
+  /// unavailable while that took others. Returns: what follows.
+  Decision decide_retry(Outcome outcome, std::size_t entries, bool breaks_the_store) noexcept {
     switch (outcome) {
       case Outcome::committed:
-        retry_group_ = std::min(retry_group_ * 4, max_batch_);
+        retry_group_ = grown(retry_group_, 4);
         took();
         return {Fate::complete, false};
       case Outcome::stopped:
@@ -127,13 +143,17 @@ class RetryPolicy {
         store_failed_ = true;
         return {Fate::requeue, true};
       case Outcome::unavailable:
-        store_failed_ |= !committed_;
+        store_failed_ |= !committed_ && !breaks_the_store;
         break;
-      default:
+      case Outcome::transient:
+      case Outcome::in_doubt:
+        gave_up_ |= !committed_ && ++retries_failed_ >= most_tries;
+        break;
+      case Outcome::rejected:
         break;
     }
     retry_group_ = 1;
-    return {entries > 1 ? Fate::split : Fate::isolate, store_failed_};
+    return {entries > 1 ? Fate::split : Fate::isolate, store_failed_ || gave_up_};
   }
 
   /// How many entries that failed alone the next transaction may hold.
@@ -141,6 +161,9 @@ class RetryPolicy {
 
   /// Whether a transaction of this pass was committed.
   [[nodiscard]] bool committed() const noexcept { return committed_; }
+  /// Whether what failed alone in this pass did so for itself: the store has taken others, and not
+  /// ceased to take any.
+  [[nodiscard]] bool blames_items() const noexcept { return committed_ && !gave_up_; }
   /// Whether, by what this pass has seen, it is the store that fails.
   [[nodiscard]] bool store_failed() const noexcept {
     return store_failed_ || (unknown_failed_ && !committed_);
@@ -169,8 +192,8 @@ class RetryPolicy {
 
   /// An entry failed for now, and was alone: it waits at its own pace.
   template <class Key>
-  void failed_alone(Trouble<Key>& trouble, std::string error) noexcept {
-    trouble.isolated = Isolated::transient;
+  void failed_alone(Trouble<Key>& trouble, Isolated how, std::string error) noexcept {
+    trouble.isolated = how;
     ++trouble.failures;
     trouble.retry_at = Clock::now() + backoff_.after(trouble.failures);
     trouble.error = std::move(error);
@@ -213,7 +236,17 @@ class RetryPolicy {
     streak_ = 0;
     committed_ = true;
     probe_committed_ |= std::exchange(probe_next_, false);
-    batch_limit_ = batch_limit_ > max_batch_ / 2 ? max_batch_ : batch_limit_ * 2;
+    batch_limit_ = grown(batch_limit_, 2);
+  }
+
+  /// A batch of so many failed, and not because the store is away.
+  void narrow(std::size_t entries) noexcept {
+    probe_next_ = false;
+    suspect_limit_ = std::max<std::size_t>(1, std::min(suspect_limit_, entries / 2));
+  }
+
+  [[nodiscard]] std::size_t grown(std::size_t size, std::size_t times) const noexcept {
+    return size > max_batch_ / times ? max_batch_ : size * times;
   }
 
   const std::size_t max_batch_;
@@ -230,9 +263,16 @@ class RetryPolicy {
   bool unknown_failed_ = false;
   /// The pass began with a single entry, because the store was unavailable, and it was committed.
   bool probe_committed_ = false;
+  /// It ended because so many attempts in a row failed for now.
+  bool gave_up_ = false;
+  /// Retries that failed for now, while nothing was committed.
+  unsigned retries_failed_ = 0;
 
   // Kept from pass to pass.
   std::size_t batch_limit_;
+  /// Halves with each attempt that fails, also with a rejected one, and doubles with each one with
+  /// suspects that commits.
+  std::size_t suspect_limit_;
   std::size_t retry_group_ = 1;
   /// The next transaction is to hold a single entry: the store was unavailable.
   bool probe_next_ = false;
