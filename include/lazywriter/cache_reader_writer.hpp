@@ -19,6 +19,9 @@ enum class WriteFailure {
   /// The store will not take an item as it is. The batch is halved until that item stands alone; it
   /// is parked after CacheConfig::park_after counted rejections.
   rejected,
+  /// The store as a whole does not take writes now: the connection, the table or its rights. The
+  /// pass ends, and the next one begins, after a backoff, with a single entry. Nothing is parked.
+  unavailable,
 };
 
 namespace detail {

@@ -32,6 +32,7 @@
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table.hpp"
+#include "lazywriter/pqxx/table_access.hpp"
 #include "lazywriter/pqxx/transaction.hpp"
 
 namespace lazywriter {
@@ -161,9 +162,25 @@ class PqxxReaderWriter {
   /// one round trip.
   void commit_tx(transaction_type& transaction) { state_->writer.commit(transaction); }
 
-  /// Returns: transient if trying the same again can help, rejected if not. Never throws or blocks.
+  /// Returns: rejected if an item is the cause; unavailable if nothing can be written now; else
+  /// transient. What a missing table or right means, and a limit of the server that is exceeded, it
+  /// asks the server: where the mapped table and the rights on it are there, rows are the cause (a
+  /// policy, a trigger). Never throws: where nothing can be asked, unavailable. Blocks: for one
+  /// round trip in these cases, for more when it has to connect.
   WriteFailure classify(const std::exception& error) const {
-    return pg::detail::classify_error(error);
+    using pg::detail::Inquiry;
+    const Inquiry inquiry = pg::detail::inquiry_of(error);
+    if (inquiry == Inquiry::none) return pg::detail::classify_error(error);
+    try {
+      const bool rows_are_the_cause = state_->writer.ask([&](pg::detail::Session& session) {
+        return inquiry == Inquiry::access
+                   ? pg::detail::is_accessible(session, state_->environment.table)
+                   : !pg::detail::notify_queue_is_full(session);
+      });
+      return rows_are_the_cause ? WriteFailure::rejected : WriteFailure::unavailable;
+    } catch (const std::exception&) {
+      return WriteFailure::unavailable;
+    }
   }
 
   /// Effect: the call from begin_tx to commit_tx that is under way, and every later one, throws

@@ -31,14 +31,14 @@ class SchemaError : public std::runtime_error {
 };
 
 /// The server could not be reached, stopped answering in time, or the adapter was interrupted. No
-/// message holds the password. Classified WriteFailure::transient.
+/// message holds the password. Classified WriteFailure::unavailable.
 class ConnectionLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 /// A statement was not sent at all: the connection was known to be broken, or the adapter had been
-/// interrupted. Classified WriteFailure::transient.
+/// interrupted. Classified WriteFailure::unavailable.
 class NotSent : public ConnectionLost {
  public:
   using ConnectionLost::ConnectionLost;

@@ -15,6 +15,7 @@
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
+#include "lazywriter/pqxx/table_access.hpp"
 #include "lazywriter/pqxx/version_seam.hpp"
 
 namespace lazywriter::pg::detail {
@@ -82,15 +83,7 @@ class SchemaCheck {
   /// Effect: sets oid_. Returns: whether there is a table that could be used.
   bool find_table() {
     Parameters parameters;
-    std::string where;
-    if (table_.parts.size() == 2) {
-      // Through the catalogue, which can be read without rights on the schema.
-      where = "n.nspname = $1 AND c.relname = $2";
-      parameters = table_.parts;
-    } else {
-      where = "c.oid = to_regclass($1)";
-      parameters.push_back(table_.quoted);
-    }
+    const std::string where = is_the_table(table_, parameters);
     const pqxx::result rows = session_.exec(
         "SELECT c.oid, c.relkind, c.relpersistence, n.nspname,"
         " has_schema_privilege(n.oid, 'USAGE'),"
@@ -356,27 +349,10 @@ class SchemaCheck {
   }
 
   void check_rights() {
-    std::vector<std::string> wanted;
-    const bool key_only =
-        std::none_of(table_.columns.begin(), table_.columns.end(), [](const ColumnText& column) {
-          return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
-        });
-    for (const ColumnText& mapping : table_.columns) {
-      if (!columns_.contains(mapping.name)) continue;
-      const bool is_key = mapping.role == ColumnRole::key;
-      const auto demand = [&](bool needed, const char* right) {
-        if (needed) check_column_right(mapping, right);
-      };
-      demand(true, "SELECT");
-      demand(is_key || mapping.role == ColumnRole::value, "INSERT");
-      demand(is_key ? key_only
-                    : mapping.role == ColumnRole::value || mapping.role == ColumnRole::refreshed,
-             "UPDATE");
-    }
-    for (const auto& [right, columns] : missing_rights_) {
-      fault("the right to " + right + " is missing for " + columns + "; GRANT " + right + " ON " +
-            table_.quoted + to_user());
-    }
+    const NeededRights needed = needed_rights(table_);
+    demand_right(needed.select, "SELECT");
+    demand_right(needed.insert, "INSERT");
+    demand_right(needed.update, "UPDATE");
     const pqxx::result rows =
         session_.exec("SELECT has_table_privilege($1::oid, 'DELETE')", Parameters{oid_});
     if (!is_true(field_text(rows, 0, 0))) {
@@ -385,14 +361,20 @@ class SchemaCheck {
     check_sequences();
   }
 
-  void check_column_right(const ColumnText& mapping, const char* right) {
-    const pqxx::result rows =
-        session_.exec("SELECT has_column_privilege($1::oid, $2, '" + std::string(right) + "')",
-                      Parameters{oid_, mapping.name});
-    if (is_true(field_text(rows, 0, 0))) return;
-    std::string& columns = missing_rights_[right];
-    if (!columns.empty()) columns.append(", ");
-    columns.append(mapping.quoted);
+  void demand_right(const std::vector<const ColumnText*>& wanted, const std::string& right) {
+    std::string missing;
+    for (const ColumnText* const mapping : wanted) {
+      if (!columns_.contains(mapping->name)) continue;
+      const pqxx::result rows =
+          session_.exec("SELECT has_column_privilege($1::oid, $2, '" + right + "')",
+                        Parameters{oid_, mapping->name});
+      if (is_true(field_text(rows, 0, 0))) continue;
+      if (!missing.empty()) missing.append(", ");
+      missing.append(mapping->quoted);
+    }
+    if (missing.empty()) return;
+    fault("the right to " + right + " is missing for " + missing + "; GRANT " + right + " ON " +
+          table_.quoted + to_user());
   }
 
   /// Those that a default takes numbers from. An identity's own sequence needs no right, and
@@ -433,7 +415,6 @@ class SchemaCheck {
   std::string oid_;
   bool has_before_trigger_ = false;
   std::map<std::string, CatalogColumn> columns_;
-  std::map<std::string, std::string> missing_rights_;  // right -> columns
   std::vector<std::string> faults_;
   std::vector<std::string> remarks_;
 };

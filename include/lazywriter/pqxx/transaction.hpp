@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,7 +55,8 @@ class PqxxTransaction {
 namespace detail {
 
 /// The write side of an adapter: one connection, one transaction at a time, and the memory of a
-/// commit whose outcome is unknown. Calls are never concurrent but may come from different threads.
+/// commit whose outcome is unknown. Calls are never concurrent but may come from different threads;
+/// only ask may be called at any time.
 class Writer {
  public:
   explicit Writer(Environment& environment) : environment_(environment) {}
@@ -63,8 +65,7 @@ class Writer {
   /// turns out to be broken is replaced once, which is how a restart of the server shows. Throws:
   /// ConnectionLost, CommitInDoubt while a commit can still take effect, what libpqxx throws.
   PqxxTransaction begin() {
-    if (idle_ != nullptr) {
-      std::unique_ptr<Session> kept = std::move(idle_);
+    if (std::unique_ptr<Session> kept = take()) {
       try {
         return begin_on(kept);
       } catch (const CommitInDoubt&) {
@@ -73,10 +74,7 @@ class Writer {
         if (kept == nullptr || kept->timed_out() || environment_.watchdog.interrupted()) throw;
       }
     }
-    if (environment_.watchdog.interrupted()) {
-      throw NotSent("lazywriter: nothing is written any more, the adapter was interrupted");
-    }
-    auto fresh = std::make_unique<Session>(environment_, true);
+    std::unique_ptr<Session> fresh = connect();
     return begin_on(fresh);
   }
 
@@ -133,8 +131,39 @@ class Writer {
                         status.value_or("unknown"));
   }
 
+  /// Effect: calls `question(Session&)` outside of every transaction, on the writer's connection if
+  /// nobody has it, else on a fresh one; once more on a fresh one when the kept one turns out to be
+  /// broken. Returns: what it returns. Throws: what it throws, ConnectionLost; NotSent after
+  /// interrupt.
+  template <class Question>
+  bool ask(const Question& question) {
+    if (std::unique_ptr<Session> kept = take()) {
+      try {
+        const bool yes = question(*kept);
+        keep(kept);
+        return yes;
+      } catch (const std::exception&) {
+        if (kept->usable() || kept->timed_out() || environment_.watchdog.interrupted()) {
+          keep(kept);
+          throw;
+        }
+      }
+    }
+    std::unique_ptr<Session> fresh = connect();
+    const bool yes = question(*fresh);
+    keep(fresh);
+    return yes;
+  }
+
  private:
   friend class ::lazywriter::pg::PqxxTransaction;
+
+  std::unique_ptr<Session> connect() const {
+    if (environment_.watchdog.interrupted()) {
+      throw NotSent("lazywriter: nothing is written any more, the adapter was interrupted");
+    }
+    return std::make_unique<Session>(environment_, true);
+  }
 
   static std::string question(const std::string& id) {
     return "SELECT pg_xact_status('" + id + "'::xid8)";
@@ -209,8 +238,16 @@ class Writer {
         "before it has");
   }
 
+  std::unique_ptr<Session> take() {
+    const std::lock_guard lock{mutex_};
+    return std::move(idle_);
+  }
+
   void keep(std::unique_ptr<Session>& session) {
-    if (session != nullptr && session->usable()) idle_ = std::move(session);
+    if (session == nullptr || !session->usable()) return;
+    const std::lock_guard lock{mutex_};
+    // One that is there already is closed by its owner, after the lock is released.
+    std::swap(idle_, session);
   }
 
   void roll_back(std::unique_ptr<Session> session) noexcept {
@@ -223,7 +260,8 @@ class Writer {
   }
 
   Environment& environment_;
-  std::unique_ptr<Session> idle_;  // null while a transaction has it, and when there is none
+  std::mutex mutex_;               // guards idle_; nothing slow happens under it
+  std::unique_ptr<Session> idle_;  // null while somebody has it, and when there is none
   std::optional<std::string>
       doubt_;  // the id of a transaction whose COMMIT was sent but not answered
 };
