@@ -111,7 +111,7 @@ class PqxxReaderWriter {
   /// items may have been filled in, and the transaction can only be rolled back. Throws and blocks:
   /// as save. Complexity: linear in the size of the batch, times its logarithm.
   void save_batch(std::span<Item> items, transaction_type& transaction) {
-    state_->writer.within(transaction, [&](pg::detail::Session& session) {
+    state_->writer.within(transaction, items.size(), [&](pg::detail::Session& session) {
       typename Mapping::ItemArrays arrays;
       std::string scratch;
       std::size_t first = 0;
@@ -135,7 +135,7 @@ class PqxxReaderWriter {
   /// one that the server cannot read is rejected, and so is a batch of which a row stays: a trigger
   /// or a policy keeps it. Throws and blocks: as save. Complexity: linear in the size of the batch.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
-    state_->writer.within(transaction, [&](pg::detail::Session& session) {
+    state_->writer.within(transaction, keys.size(), [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
       std::size_t pending = 0;
       const auto send = [&] {

@@ -135,7 +135,7 @@ TEST_F(Errors, ARollbackByTheServerIsNeverTakenForACommit) {
   pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
   pg::detail::Writer writer{environment};
   auto transaction = writer.begin();
-  writer.within(transaction, [](pg::detail::Session& session) {
+  writer.within(transaction, 1, [](pg::detail::Session& session) {
     session.exec("INSERT INTO notes VALUES ('a', 'a')");
     EXPECT_THROW(session.exec("SELECT 1/0"), pqxx::sql_error);
   });

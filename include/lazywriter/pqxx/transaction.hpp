@@ -1,6 +1,7 @@
 // Transactions that know whether they were committed.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/lock_timeout.hpp"
 #include "lazywriter/pqxx/session.hpp"
 
 namespace lazywriter::pg {
@@ -32,6 +34,7 @@ class PqxxTransaction {
       writer_ = other.writer_;
       session_ = std::move(other.session_);
       id_ = std::move(other.id_);
+      rows_ = other.rows_;
       failed_ = other.failed_;
     }
     return *this;
@@ -49,6 +52,7 @@ class PqxxTransaction {
   detail::Writer* writer_;
   std::unique_ptr<detail::Session> session_;  // null once committed, rolled back or moved from
   std::string id_;                            // the server's, 64 bits wide: xid8
+  std::size_t rows_ = 0;                      // that its steps write
   bool failed_ = false;                       // a step of it threw: it must not be committed
 };
 
@@ -59,7 +63,8 @@ namespace detail {
 /// only ask may be called at any time.
 class Writer {
  public:
-  explicit Writer(Environment& environment) : environment_(environment) {}
+  explicit Writer(Environment& environment)
+      : environment_(environment), lock_timeout_(environment.options.lock_timeout) {}
 
   /// Effect: begins a transaction; before that it settles a commit in doubt. A kept connection that
   /// turns out to be broken is replaced once, which is how a restart of the server shows. Throws:
@@ -78,18 +83,21 @@ class Writer {
     return begin_on(fresh);
   }
 
-  /// Effect: calls `step(Session&)` as a part of the transaction. When it throws, the transaction
-  /// can only be rolled back: a caller that swallows the exception must not get half of it
-  /// committed.
+  /// Effect: calls `step(Session&)`, which writes so many rows, as a part of the transaction. When
+  /// it throws, the transaction can only be rolled back: a caller that swallows the exception must
+  /// not get half of it committed.
   template <class Step>
-  void within(PqxxTransaction& transaction, const Step& step) {
+  void within(PqxxTransaction& transaction, std::size_t rows, const Step& step) {
     demand_open(transaction);
+    transaction.rows_ += rows;
+    transaction.failed_ = true;
     try {
       step(*transaction.session_);
-    } catch (...) {
-      transaction.failed_ = true;
+    } catch (const std::exception& error) {
+      note_lock(error, transaction);
       throw;
     }
+    transaction.failed_ = false;
   }
 
   /// Effect: commits, and returns only when the server has said that this transaction is committed:
@@ -106,6 +114,7 @@ class Writer {
     } catch (const NotSent&) {
       throw;
     } catch (const std::exception& error) {
+      note_lock(error, transaction);
       status = ask_after_failed_commit(*session, id);
       if (!status) {
         doubt_ = id;
@@ -187,10 +196,22 @@ class Writer {
   // Keeps `session` if it was not used up; on failure it stays with the caller, who may look at it.
   PqxxTransaction begin_on(std::unique_ptr<Session>& session) {
     if (doubt_) settle_doubt(session);
+    std::string first;
+    if (lock_timeout_.is_brief(LockTimeout::Clock::now())) {
+      first = "SET LOCAL lock_timeout = " + std::to_string(lock_timeout_.brief().count()) + ";";
+    }
     const std::optional<std::string> id =
-        answer(session->begin("READ WRITE", "SELECT pg_current_xact_id()"));
+        answer(session->begin("READ WRITE", first + "SELECT pg_current_xact_id()"));
     if (!id) throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
     return PqxxTransaction{*this, std::move(session), *id};
+  }
+
+  void note_lock(const std::exception& error, const PqxxTransaction& transaction) noexcept {
+    try {
+      if (sqlstate_of(error) != "55P03") return;  // lock not available
+      lock_timeout_.waited_in_vain(LockTimeout::Clock::now(), transaction.rows_ == 1);
+    } catch (...) {  // no memory for the text: then the next wait is as long again
+    }
   }
 
   /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be
@@ -260,6 +281,7 @@ class Writer {
   }
 
   Environment& environment_;
+  LockTimeout lock_timeout_;
   std::mutex mutex_;               // guards idle_; nothing slow happens under it
   std::unique_ptr<Session> idle_;  // null while somebody has it, and when there is none
   std::optional<std::string>
