@@ -7,7 +7,8 @@
 //
 // How a commit is known: the transaction's id is asked for in the round trip of BEGIN, and its fate
 // in the round trip of COMMIT. When that answer does not come, the commit is in doubt, and the next
-// begin_tx settles it first: otherwise a late INSERT could overtake the erase of the same row.
+// begin_tx settles it first: otherwise a late INSERT could overtake the erase of the same row. It
+// looks for the backend that ran it, which a crash of the server ends and replaces.
 #pragma once
 
 #include <algorithm>

@@ -41,6 +41,12 @@ struct Environment {
 /// The statements a session can have prepared.
 enum class StatementName : std::size_t { find, save, erase };
 
+/// A server process.
+struct Backend {
+  std::string pid;
+  std::string start;  // when it started; empty where that is not known
+};
+
 /// One connection. Not thread-safe. Every call can block for the statement's time limit, at most
 /// for the watchdog's.
 class Session {
@@ -110,6 +116,9 @@ class Session {
   /// Returns: whether the watchdog ended a call of this session.
   bool timed_out() const { return timed_out_; }
 
+  /// Returns: the backend behind this session, as far as somebody has asked for it.
+  Backend& backend() { return backend_; }
+
   /// Returns: the version of the server, such as 150003.
   int server_version() const { return connection_->server_version(); }
 
@@ -178,6 +187,7 @@ class Session {
   const std::unique_ptr<pqxx::connection> connection_;
   const SocketHandle socket_;
   std::bitset<3> prepared_;  // by StatementName
+  Backend backend_;
   bool usable_ = true;
   bool timed_out_ = false;
 };

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "lazywriter/pqxx/commit_doubt.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/lock_timeout.hpp"
@@ -44,16 +45,17 @@ class PqxxTransaction {
 
  private:
   friend class detail::Writer;
-  PqxxTransaction(detail::Writer& writer, std::unique_ptr<detail::Session> session, std::string id)
+  PqxxTransaction(detail::Writer& writer, std::unique_ptr<detail::Session> session,
+                  detail::TransactionId id)
       : writer_(&writer), session_(std::move(session)), id_(std::move(id)) {}
 
   inline void roll_back() noexcept;
 
   detail::Writer* writer_;
   std::unique_ptr<detail::Session> session_;  // null once committed, rolled back or moved from
-  std::string id_;                            // the server's, 64 bits wide: xid8
-  std::size_t rows_ = 0;                      // that its steps write
-  bool failed_ = false;                       // a step of it threw: it must not be committed
+  detail::TransactionId id_;
+  std::size_t rows_ = 0;  // that its steps write
+  bool failed_ = false;   // a step of it threw: it must not be committed
 };
 
 namespace detail {
@@ -105,12 +107,12 @@ class Writer {
   /// Throws: RolledBack, CommitInDoubt, what libpqxx throws.
   void commit(PqxxTransaction& transaction) {
     demand_open(transaction);
-    const std::string sql = "COMMIT;" + question(transaction.id_);
-    const std::string id = transaction.id_;
+    const TransactionId id = transaction.id_;
+    const std::string sql = "COMMIT;" + status_question(id);
     std::unique_ptr<Session> session = std::move(transaction.session_);
     std::optional<std::string> status;
     try {
-      status = answer(session->exec(sql));
+      status = only_field(session->exec(sql));
     } catch (const NotSent&) {
       throw;
     } catch (const std::exception& error) {
@@ -174,16 +176,6 @@ class Writer {
     return std::make_unique<Session>(environment_, true);
   }
 
-  static std::string question(const std::string& id) {
-    return "SELECT pg_xact_status('" + id + "'::xid8)";
-  }
-
-  static std::optional<std::string> answer(const pqxx::result& rows) {
-    if (row_count(rows) != 1) return std::nullopt;
-    const std::optional<std::string_view> text = field_text(rows, 0, 0);
-    return text ? std::optional<std::string>{*text} : std::nullopt;
-  }
-
   void demand_open(const PqxxTransaction& transaction) const {
     if (transaction.session_ == nullptr) {
       throw RolledBack("lazywriter: the transaction is over");
@@ -200,10 +192,27 @@ class Writer {
     if (lock_timeout_.is_brief(LockTimeout::Clock::now())) {
       first = "SET LOCAL lock_timeout = " + std::to_string(lock_timeout_.brief().count()) + ";";
     }
-    const std::optional<std::string> id =
-        answer(session->begin("READ WRITE", first + "SELECT pg_current_xact_id()"));
-    if (!id) throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
-    return PqxxTransaction{*this, std::move(session), *id};
+    first += "SELECT pg_current_xact_id(), pg_backend_pid()";
+    // Once a session, since it takes the server a tenth of a millisecond; behind a pooler every
+    // transaction may have another backend.
+    const bool asks_start = !environment_.options.prepared || session->backend().start.empty();
+    if (asks_start) {
+      first += ", (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+    }
+    const pqxx::result rows = session->begin("READ WRITE", first);
+    const auto field = [&rows](std::size_t column) {
+      return std::string(field_text(rows, 0, column).value_or(""));
+    };
+    if (row_count(rows) != 1 || field(0).empty()) {
+      throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
+    }
+    if (asks_start) {
+      session->backend() = {field(1), field(2)};
+    } else if (field(1) != session->backend().pid) {
+      session->backend() = {field(1), {}};  // by a pooler that nobody has told us of
+    }
+    TransactionId id{field(0), session->backend()};
+    return PqxxTransaction{*this, std::move(session), std::move(id)};
   }
 
   void note_lock(const std::exception& error, const PqxxTransaction& transaction) noexcept {
@@ -217,11 +226,9 @@ class Writer {
   /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be
   /// known.
   std::optional<std::string> ask_after_failed_commit(Session& session,
-                                                     const std::string& id) noexcept {
+                                                     const TransactionId& id) noexcept {
     try {
-      if (!session.usable()) return std::nullopt;
-      std::optional<std::string> status = answer(session.exec(question(id)));
-      if (status == "committed" || status == "aborted") return status;
+      if (session.usable()) return status_after_error(session, id);
     } catch (...) {  // as unknown as before
     }
     return std::nullopt;
@@ -230,28 +237,9 @@ class Writer {
   /// Returns when the transaction in doubt has ended, whichever way; else throws CommitInDoubt and
   /// keeps the session.
   void settle_doubt(std::unique_ptr<Session>& session) {
-    // A standby can be behind, and would answer for a state that the primary has left.
-    if (answer(session->exec("SELECT pg_is_in_recovery()")) != "f") {
-      throw CommitInDoubt("lazywriter: a commit is in doubt, and this server is a standby");
-    }
-    constexpr int looks = 10;
-    for (int look = 0; look < looks; ++look) {
-      std::optional<std::string> status;
-      try {
-        status = answer(session->exec(question(*doubt_)));
-      } catch (const pqxx::sql_error& error) {
-        if (sqlstate_of(error) != "22023") throw;
-        status = std::nullopt;  // an id of the future: the server was restored to an earlier state
-      }
-      if (status != "in progress") {  // NULL: so old that the server has forgotten it
-        doubt_.reset();
-        return;
-      }
-      // By the transaction, never by a remembered process id, which may be someone else's by now.
-      session->exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '" +
-                    *doubt_ +
-                    "'::xid8::xid AND usename = session_user AND pid <> pg_backend_pid();SELECT "
-                    "pg_sleep(0.05)");
+    if (CommitDoubt{*session, *doubt_}.settle()) {
+      doubt_.reset();
+      return;
     }
     keep(session);
     throw CommitInDoubt(
@@ -282,10 +270,9 @@ class Writer {
 
   Environment& environment_;
   LockTimeout lock_timeout_;
-  std::mutex mutex_;               // guards idle_; nothing slow happens under it
-  std::unique_ptr<Session> idle_;  // null while somebody has it, and when there is none
-  std::optional<std::string>
-      doubt_;  // the id of a transaction whose COMMIT was sent but not answered
+  std::mutex mutex_;                    // guards idle_; nothing slow happens under it
+  std::unique_ptr<Session> idle_;       // null while somebody has it, and when there is none
+  std::optional<TransactionId> doubt_;  // whose COMMIT was sent but not answered
 };
 
 }  // namespace detail
