@@ -24,6 +24,7 @@
 
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/errors.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/options.hpp"
@@ -80,9 +81,10 @@ class PqxxReaderWriter {
   }
 
   /// Returns: the stored item with this key; nullopt when there is none, and for a key that cannot
-  /// be stored (a NUL byte, invalid UTF-8). Throws: pg::ConnectionLost, pg::UnreadableValue, what
-  /// libpqxx throws. Blocks: for one round trip (three without options.prepared), more when it has
-  /// to connect first; uses a connection of its own.
+  /// be stored (a NUL byte, invalid UTF-8). Throws: StoreContractError when the server finds a row
+  /// whose key is another one for the program (a uuid in upper case), pg::ConnectionLost,
+  /// pg::UnreadableValue, what libpqxx throws. Blocks: for one round trip (three without
+  /// options.prepared), more when it has to connect first; uses a connection of its own.
   std::optional<Item> find(const key_type& key) const {
     pg::detail::Parameters parameters;
     try {
@@ -91,7 +93,7 @@ class PqxxReaderWriter {
       return std::nullopt;
     }
     return state_->readers.with_session(
-        [&](pg::detail::Session& session) { return find_on(session, parameters); });
+        [&](pg::detail::Session& session) { return find_on(session, key, parameters); });
   }
 
   /// Returns: a new transaction. First settles a commit in doubt, and replaces a broken connection.
@@ -222,7 +224,7 @@ class PqxxReaderWriter {
     pg::detail::Writer writer;
   };
 
-  std::optional<Item> find_on(pg::detail::Session& session,
+  std::optional<Item> find_on(pg::detail::Session& session, const key_type& key,
                               const pg::detail::Parameters& parameters) const {
     const bool pooled = !state_->environment.options.prepared;
     if (pooled) session.begin("READ ONLY", "SELECT 1");
@@ -230,7 +232,14 @@ class PqxxReaderWriter {
     try {
       const pqxx::result rows =
           session.exec(pg::detail::StatementName::find, pg::detail::Parameters(parameters));
-      if (pg::detail::row_count(rows) > 0) found = state_->mapping.read_item(rows, 0);
+      if (pg::detail::row_count(rows) > 0) {
+        const std::string difference = state_->mapping.found_key_difference(key, rows, 0);
+        if (!difference.empty()) {
+          throw StoreContractError("find came to the row of another key: " + difference + "; " +
+                                   std::string(other_text_form));
+        }
+        found = state_->mapping.read_item(rows, 0);
+      }
     } catch (const std::exception& error) {
       if (pooled && session.usable()) session.exec("ROLLBACK");
       if (!pg::detail::value_cannot_exist(error) || key_can_exist(session, parameters)) throw;
@@ -304,9 +313,9 @@ class PqxxReaderWriter {
         return candidate.second != nullptr && candidate.second->key() == key;
       });
       if (match == last) {
-        throw pg::RejectedValue(
-            "lazywriter: a row came back under a key that was not sent: a trigger changes it, or "
-            "its text form is not the one that PostgreSQL gives it");
+        throw pg::RejectedValue("lazywriter: a row came back under a key that was not sent: " +
+                                foreign_key(items, rows, row) + "; a trigger changes it, or " +
+                                std::string(other_text_form));
       }
       state_->mapping.read_returned_members(rows, row, *match->second);
       match->second = nullptr;  // one row for each item
@@ -319,6 +328,19 @@ class PqxxReaderWriter {
           " rows did not come back from the server: a trigger or a rule suppresses them");
     }
   }
+
+  /// What is known about a row whose key is that of no item. Which of several it was saved for,
+  /// nobody can tell; the batch is halved until one item is left.
+  std::string foreign_key(std::span<const Item> items, const pqxx::result& rows,
+                          std::size_t row) const {
+    if (items.size() > 1) return "one of " + std::to_string(items.size());
+    std::string difference = state_->mapping.key_difference(items.front().key(), rows, row);
+    return difference.empty() ? "one came back twice" : difference;
+  }
+
+  static constexpr std::string_view other_text_form =
+      "its text is not the one that the server gives it: write the key as the server does (a uuid "
+      "in lower case), or map a member of a type that has one text for each value";
 
   static void erase_chunk(pg::detail::Session& session, pg::detail::Parameters&& parameters) {
     const pqxx::result rows = session.exec(pg::detail::StatementName::erase, std::move(parameters));

@@ -67,6 +67,7 @@ class RowMapping {
   using key_type = key_type_t<Item>;
   static constexpr auto key_columns = select_columns<KeySelector, Columns...>();
   static constexpr auto sent_columns = select_columns<SentSelector, Columns...>();
+  static constexpr auto all_columns = select_columns<AnySelector, Columns...>();
   static constexpr auto returned_columns = select_columns<ReturnedSelector, Columns...>();
 
   /// One array per sent or per key column.
@@ -132,6 +133,18 @@ class RowMapping {
     }
   }
 
+  /// Returns: the first key column in which a row of the returned columns differs from `key`, with
+  /// what was sent and what came back; empty where none does. Throws: UnreadableValue.
+  std::string key_difference(const key_type& key, const pqxx::result& rows, std::size_t row) const {
+    return difference<returned_columns>(key, rows, row);
+  }
+
+  /// The same for a row of all mapped columns.
+  std::string found_key_difference(const key_type& key, const pqxx::result& rows,
+                                   std::size_t row) const {
+    return difference<all_columns>(key, rows, row);
+  }
+
   /// Effect: fills the generated and refreshed members of `item` from a row of the returned
   /// columns, and nothing else. Throws: UnreadableValue.
   void read_returned_members(const pqxx::result& rows, std::size_t row, Item& item) const {
@@ -151,6 +164,30 @@ class RowMapping {
       (function(std::integral_constant<std::size_t, Index>{}), ...);
     }
     (std::make_index_sequence<Count>{});
+  }
+
+  /// `Fields`: which of the mapped columns each field of the row is.
+  template <auto Fields>
+  std::string difference(const key_type& key, const pqxx::result& rows, std::size_t row) const {
+    std::string text;
+    for_each_index<Fields.size()>([&](auto index) {
+      constexpr std::size_t at = Fields[index];
+      using Mapped = std::tuple_element_t<at, std::tuple<Columns...>>;
+      if constexpr (KeySelector<Mapped>::value) {
+        if (!text.empty()) return;
+        const std::string_view name = std::get<at>(columns_).name;
+        const auto& sent = key_part<key_number(at)>(key);
+        const std::optional<std::string_view> field = field_text(rows, row, index);
+        typename Mapped::member_type returned{};
+        decode_value(field, name, returned);
+        if (returned == sent) return;
+        std::string sent_text;
+        encode_value(sent, name, sent_text);
+        text = "column \"" + std::string(name) + "\" was sent as \"" + sent_text +
+               "\" and came back as \"" + std::string(field.value_or("")) + "\"";
+      }
+    });
+    return text;
   }
 
   template <class Member>
