@@ -75,7 +75,8 @@ class PqxxReaderWriter {
     if (!state_->environment.options.verify_schema) return;
     pg::detail::Session session{state_->environment, false};
     for (const std::string& remark :
-         pg::detail::SchemaCheck{session, state_->environment.table}.run()) {
+         pg::detail::SchemaCheck{session, state_->environment.table, state_->environment.statements}
+             .run()) {
       warn(remark);
     }
   }

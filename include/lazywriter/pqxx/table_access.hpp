@@ -19,11 +19,15 @@ struct NeededRights {
   std::vector<const ColumnText*> update;
 };
 
+/// Whether a save can set nothing but the key.
+inline bool is_key_only(const TableText& table) {
+  return std::none_of(table.columns.begin(), table.columns.end(), [](const ColumnText& column) {
+    return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
+  });
+}
+
 inline NeededRights needed_rights(const TableText& table) {
-  const bool key_only =
-      std::none_of(table.columns.begin(), table.columns.end(), [](const ColumnText& column) {
-        return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
-      });
+  const bool key_only = is_key_only(table);
   NeededRights needed;
   for (const ColumnText& column : table.columns) {
     const bool is_key = column.role == ColumnRole::key;
