@@ -29,6 +29,7 @@
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/options.hpp"
 #include "lazywriter/pqxx/read_pool.hpp"
+#include "lazywriter/pqxx/refused_value.hpp"
 #include "lazywriter/pqxx/row_mapping.hpp"
 #include "lazywriter/pqxx/schema_check.hpp"
 #include "lazywriter/pqxx/session.hpp"
@@ -192,6 +193,9 @@ class PqxxReaderWriter {
   /// Never throws, and never waits for the server.
   void interrupt() noexcept { state_->environment.watchdog.interrupt(); }
 
+  /// Returns: the table's name as the mapping has it, for the log. Never throws or blocks.
+  std::string_view name() const noexcept { return state_->environment.table.name; }
+
   /// Effect: passes the message to options.info. Throws and blocks: as that function.
   void info(std::string_view message) const {
     if (state_->environment.options.info) state_->environment.options.info(message);
@@ -290,7 +294,13 @@ class PqxxReaderWriter {
 
   void save_chunk(std::span<Item> items, pg::detail::Session& session,
                   pg::detail::Parameters&& parameters) {
-    const pqxx::result rows = session.exec(pg::detail::StatementName::save, std::move(parameters));
+    pqxx::result rows;
+    try {
+      rows = session.exec(pg::detail::StatementName::save, std::move(parameters));
+    } catch (const pqxx::sql_error& error) {
+      if (items.size() == 1) name_column(error, items.front(), session);
+      throw;
+    }
 
     // The server returns the rows in its own order: find each by its key. Hashes first, since
     // comparing and copying keys can be expensive.
@@ -328,6 +338,31 @@ class PqxxReaderWriter {
           std::to_string(items.size()) +
           " rows did not come back from the server: a trigger or a rule suppresses them");
     }
+  }
+
+  /// Throws `error` again with the column whose value the server refuses, if it is one that the
+  /// server does not name. The transaction has failed already, and is given up.
+  void name_column(const pqxx::sql_error& error, const Item& item,
+                   pg::detail::Session& session) const {
+    const std::string state = pg::detail::sqlstate_of(error);
+    if (!state.starts_with("22")) return;  // data exceptions
+    const pg::detail::TableText& table = state_->environment.table;
+    std::string refused;
+    try {
+      session.exec("ROLLBACK");
+      state_->mapping.for_each_sent(item, [&](std::size_t number, const std::string& text) {
+        const pg::detail::ColumnText& column = table.columns[number];
+        if (refused.empty() && pg::detail::value_is_refused(session, table, column, text, state)) {
+          refused = column.quoted;
+        }
+      });
+      session.exec("BEGIN");  // for whoever rolls it back
+    } catch (const std::exception&) {
+      return;  // then the message stays as it is
+    }
+    if (refused.empty()) return;
+    pg::detail::rethrow_with(error,
+                             "column " + refused + " cannot take the value: " + error.what());
   }
 
   /// What is known about a row whose key is that of no item. Which of several it was saved for,

@@ -1,5 +1,6 @@
 // What the PostgreSQL adapter throws by itself. Errors that the server reports leave it as
-// libpqxx's own exceptions (pqxx::sql_error and the types below it).
+// libpqxx's own exceptions (pqxx::sql_error and the types below it), with the server's words in one
+// line.
 #pragma once
 
 #include <stdexcept>

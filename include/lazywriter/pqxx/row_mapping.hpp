@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "lazywriter/cache_item.hpp"
@@ -84,6 +85,23 @@ class RowMapping {
     for_each_index<sent_columns.size()>([&](auto index) {
       const auto& column = std::get<sent_columns[index]>(columns_);
       append_value(item.*column.member, column.name, arrays[index], scratch);
+    });
+  }
+
+  /// Effect: calls `function(number, text)` for every sent member of `item` that is not NULL, with
+  /// the number of its column in the mapping. Throws: RejectedValue, what it throws.
+  template <class Function>
+  void for_each_sent(const Item& item, const Function& function) const {
+    for_each_index<sent_columns.size()>([&](auto index) {
+      const auto& column = std::get<sent_columns[index]>(columns_);
+      const auto& value = item.*column.member;
+      using Member = std::remove_cvref_t<decltype(value)>;
+      if constexpr (Nullable<Member>) {
+        if (codec<Member>::is_null(value)) return;
+      }
+      std::string text;
+      encode_value(value, column.name, text);
+      function(sent_columns[index], text);
     });
   }
 

@@ -120,9 +120,11 @@ class Writer {
       status = ask_after_failed_commit(*session, id);
       if (!status) {
         doubt_ = id;
-        throw CommitInDoubt(
-            std::string("lazywriter: COMMIT was sent, its outcome is not known yet: ") +
-            error.what());
+        std::string_view said = error.what();
+        constexpr std::string_view name = "lazywriter: ";  // said once is enough
+        if (said.starts_with(name)) said.remove_prefix(name.size());
+        throw CommitInDoubt("lazywriter: COMMIT was sent, its outcome is not known yet: " +
+                            std::string(said));
       }
       if (*status != "committed") {
         keep(session);
