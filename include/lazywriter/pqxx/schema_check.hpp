@@ -5,13 +5,13 @@
 #include <array>
 #include <cstddef>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lazywriter/pqxx/array_literal.hpp"
+#include "lazywriter/pqxx/catalog_columns.hpp"
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/session.hpp"
@@ -36,7 +36,7 @@ class SchemaCheck {
     }
     session_.begin("READ ONLY", "SELECT 1");
     if (find_table()) {
-      read_columns();
+      columns_ = read_columns(session_, oid_, table_, remarks_);
       check_columns();
       check_unmapped_columns();
       check_unique_index();
@@ -49,23 +49,6 @@ class SchemaCheck {
   }
 
  private:
-  using Field = std::optional<std::string_view>;
-
-  struct CatalogColumn {
-    std::string type_name;  // of the base type where the column's is a domain
-    std::string type_text;  // as shown to people
-    bool not_null = false;
-    bool has_default = false;   // also identity and stored generation
-    std::string identity;       // "", "a" (always), "d" (by default)
-    bool computed = false;      // GENERATED ALWAYS AS (...) STORED
-    bool draws_number = false;  // its default takes a value from a sequence
-    bool same_type = false;     // as the mapping's
-    bool known_type = false;    // the mapping's exists
-    bool bytewise = true;       // collation, as far as there is one
-    std::string declared;       // the mapping's, as the server names it
-    bool mapped = false;
-  };
-
   /// What is found twice, as where two columns draw from one sequence, is said once.
   void fault(std::string what) {
     if (std::find(faults_.begin(), faults_.end(), what) == faults_.end())
@@ -79,9 +62,6 @@ class SchemaCheck {
       message.append("\n  - ").append(one);
     throw SchemaError(message);
   }
-
-  static bool is_true(Field field) { return field == "t"; }
-  static std::string text_of(Field field) { return std::string(field.value_or("")); }
 
   /// Effect: sets oid_. Returns: whether there is a table that could be used.
   bool find_table() {
@@ -141,65 +121,6 @@ class SchemaCheck {
     if (kind == "i" || kind == "I") return "an index";
     if (kind == "c") return "a composite type";
     return "no table";
-  }
-
-  void read_columns() {
-    // Domains are followed down to their base type; one of them can bring the NOT NULL, or the
-    // default.
-    const pqxx::result rows = session_.exec(
-        "WITH RECURSIVE base(attnum, typid, filled, has_default) AS ("
-        " SELECT a.attnum, a.atttypid, a.attnotnull, a.atthasdef FROM pg_attribute a"
-        "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " UNION ALL SELECT b.attnum, t.typbasetype, b.filled OR t.typnotnull,"
-        "  b.has_default OR t.typdefault IS NOT NULL"
-        "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
-        " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.filled,"
-        "  b.has_default OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
-        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\"?\\(', "
-        "false),"
-        "  coalesce(c.collisdeterministic, true), t.oid, a.atttypid"
-        " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"
-        " JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = b.attnum"
-        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-        " LEFT JOIN pg_collation c ON c.oid = a.attcollation",
-        Parameters{oid_});
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      CatalogColumn column;
-      column.type_name = text_of(field_text(rows, row, 1));
-      column.type_text = text_of(field_text(rows, row, 2));
-      column.not_null = is_true(field_text(rows, row, 3));
-      column.has_default = is_true(field_text(rows, row, 4));
-      column.identity = text_of(field_text(rows, row, 5));
-      column.computed = is_true(field_text(rows, row, 6));
-      column.draws_number = is_true(field_text(rows, row, 7));
-      column.bytewise = is_true(field_text(rows, row, 8));
-      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)),
-                   text_of(field_text(rows, row, 10)), column);
-      columns_.emplace(text_of(field_text(rows, row, 0)), std::move(column));
-    }
-  }
-
-  /// `base_type`: that of `own_type`, if this is a domain; else the same.
-  void compare_type(const std::string& name, const std::string& base_type,
-                    const std::string& own_type, CatalogColumn& column) {
-    for (const ColumnText& mapping : table_.columns) {
-      if (mapping.name != name) continue;
-      column.mapped = true;
-      const pqxx::result rows = session_.exec(
-          "SELECT t.oid IN ($2::oid, $3::oid), t.typname, t.typdelim FROM pg_type t"
-          " WHERE t.oid = to_regtype($1)",
-          Parameters{mapping.cast, base_type, own_type});
-      column.known_type = row_count(rows) == 1;
-      if (!column.known_type) continue;
-      column.same_type = is_true(field_text(rows, 0, 0));
-      column.declared = text_of(field_text(rows, 0, 1));
-      if (is_sent(name) && field_text(rows, 0, 2) != ",") {
-        remarks_.push_back("column " + mapping.quoted + " of table " + table_.quoted +
-                           ": the server writes arrays of " + mapping.sql_type +
-                           " in a way of their own, so each row is saved alone, which is slow; map "
-                           "it as text");
-      }
-    }
   }
 
   /// Whether a column of type `actual` stores and returns what is sent as `declared` without
@@ -299,20 +220,13 @@ class SchemaCheck {
               " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
               "it");
       }
-      if (column.draws_number && !is_sent(name) &&
+      if (column.draws_number && !is_sent(table_, name) &&
           (column.type_name == "int2" || column.type_name == "int4")) {
         fault(named + " is an " + column.type_text +
               " fed by a sequence: every save takes a number, also of a row that exists, so it "
               "would run out; make it bigint");
       }
     }
-  }
-
-  /// Whether the adapter writes the column, so that its default is never asked.
-  [[nodiscard]] bool is_sent(std::string_view name) const {
-    return std::any_of(table_.columns.begin(), table_.columns.end(), [&](const ColumnText& one) {
-      return one.name == name && (one.role == ColumnRole::key || one.role == ColumnRole::value);
-    });
   }
 
   void check_unique_index() {
@@ -415,12 +329,12 @@ class SchemaCheck {
     for (std::size_t row = 0; row < row_count(rows); ++row) {
       const std::string column = text_of(field_text(rows, row, 0));
       const std::string sequence = text_of(field_text(rows, row, 1));
-      if (!is_sent(column) && !is_true(field_text(rows, row, 4))) {
+      if (!is_sent(table_, column) && !is_true(field_text(rows, row, 4))) {
         fault("the right to use the sequence " + sequence +
               " is missing; GRANT USAGE ON SEQUENCE " + sequence + to_user());
       }
       const auto fed = columns_.find(column);
-      if (is_true(field_text(rows, row, 3)) && !is_sent(column) && fed != columns_.end() &&
+      if (is_true(field_text(rows, row, 3)) && !is_sent(table_, column) && fed != columns_.end() &&
           fed->second.type_name == "int8") {
         fault("the sequence " + sequence + " is still of the type " +
               text_of(field_text(rows, row, 2)) + " and feeds the bigint column " +
