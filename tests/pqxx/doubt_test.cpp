@@ -190,6 +190,24 @@ TEST_F(Doubt, OfATransactionThatARestoredServerNeverSawIsOver) {
   EXPECT_EQ(rows(), "a=new");
 }
 
+TEST_F(Doubt, OfACommitThatFailedIsSettledByItsOwnBackendOnly) {
+  pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
+  pg::detail::Session session{environment, true};
+  const auto end_by = [&](const std::string& how) {
+    const auto id =
+        pg::detail::only_field(session.begin("READ WRITE", "SELECT pg_current_xact_id()"));
+    session.exec(how);
+    return id.value();
+  };
+  const std::string own = pg::detail::only_field(session.exec("SELECT pg_backend_pid()")).value();
+  const std::string committed = end_by("COMMIT");
+  EXPECT_EQ(pg::detail::status_after_error(session, {committed, {own, {}}}), "committed");
+  // Another one may be of a server that has crashed, and has given the number away again.
+  EXPECT_EQ(pg::detail::status_after_error(session, {committed, {"1", {}}}), std::nullopt);
+  const std::string aborted = end_by("ROLLBACK");
+  EXPECT_EQ(pg::detail::status_after_error(session, {aborted, {"1", {}}}), "aborted");
+}
+
 // ---- a server that crashed in between
 
 /// A doubt about a transaction of which nothing had reached the disk when the server crashed, so
