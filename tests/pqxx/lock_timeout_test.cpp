@@ -90,11 +90,11 @@ TEST_P(LockedRows, OneWholeWaitAndAllOthersAreStored) {
       " ('note new', 'theirs')");
   put_all(cache, "newer");
   cache.put({"note new", "newer"});
-  pgtest::ServerLog log{"locked"};
+  pgtest::ServerLog server_log{"locked"};
   pgtest::wait_until("all others are stored", [&] { return cache.flush().pending == 2; });
   EXPECT_EQ(stored("newer"), std::to_string(count - 1));
 
-  const std::vector<std::string> statements = log.statements();
+  const std::vector<std::string> statements = server_log.statements();
   EXPECT_EQ(std::count(statements.begin(), statements.end(), "begin, id"), 1);
   const auto brief =
       std::count(statements.begin(), statements.end(), "begin with a brief lock timeout, id");
@@ -104,7 +104,7 @@ TEST_P(LockedRows, OneWholeWaitAndAllOthersAreStored) {
   cache.put({"unrelated", "newer"});
   pgtest::wait_until("it is stored", [&] { return cache.flush().pending == 2; });
   EXPECT_EQ(stored("newer"), std::to_string(count));
-  EXPECT_THAT(log.statements(), testing::Not(testing::Contains("begin, id")));
+  EXPECT_THAT(server_log.statements(), testing::Not(testing::Contains("begin, id")));
 
   holder.exec("ROLLBACK");
   EXPECT_TRUE(cache.flush().ok());
