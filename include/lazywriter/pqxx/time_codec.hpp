@@ -176,6 +176,8 @@ struct codec<
   using Microseconds = std::chrono::duration<std::int64_t, std::micro>;
 
   static constexpr std::string_view sql_type = "timestamptz";
+  /// Whether two values can be stored as one.
+  static constexpr bool truncates = std::ratio_less_v<Period, std::micro>;
 
   static void encode(Time value, std::string& out) {
     if (value == Time::max()) {
