@@ -178,7 +178,7 @@ TEST(SlotBudgetTest, AWaiterIsToldOfASlotThatWasTakenBeforeItLooked) {
     budget.wake();
   });
   bool first = true;
-  EXPECT_TRUE(waiter.wait_until(Clock::now() + std::chrono::seconds{20}, [&] {
+  EXPECT_TRUE(waiter.wait_until(Clock::now() + testing::patience(), [&] {
     if (std::exchange(first, false)) waiting.count_down();  // under the lock that waking needs
     return false;
   }));
