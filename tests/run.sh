@@ -39,7 +39,7 @@ if [[ -z $build ]]; then
 fi
 
 packages=(cmake ninja-build pkg-config libgtest-dev libgmock-dev libbenchmark-dev python3
-  python3-prometheus-client python3-yaml)
+  python3-prometheus-client python3-yaml git)
 read -ra compiler_names <<<"$(compiler_packages "$compiler")"
 packages+=("${compiler_names[@]}")
 if [[ $postgres == ON ]]; then packages+=(postgresql postgresql-client pgbouncer openssl libpqxx-dev); fi

@@ -292,13 +292,14 @@ TEST(Shutdown, AnAdapterCallMustNotClose) {
 TEST(Shutdown, WhoWaitsForASlotIsToldSo) {
   Store store;
   CacheConfig config = looping({.max_dirty = 1});
-  config.backpressure_timeout = 1h;
+  config.backpressure_timeout = 2 * patience();
   Cache cache{store, config};
   store.fail_always();
   cache.put({"a", 1});
   auto writer = in_background([&] { cache.put({"b", 1}); });
   EXPECT_TRUE(eventually([&] { return cache.stats().backpressure_waits == 1; }));
   const auto result = cache.close(20ms);
+  EXPECT_EQ(writer.wait_for(patience()), std::future_status::ready);  // before its own timeout
   EXPECT_THROW(writer.get(), CacheClosed);
   EXPECT_EQ(keys(result), std::vector<std::string>{"a"});
 }

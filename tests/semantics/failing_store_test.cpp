@@ -571,7 +571,7 @@ TEST(FailingStore, AFlushThatGoesThroughEndsTheBackoffOfTheLoop) {
   store.recover();
   EXPECT_TRUE(cache.flush().ok());
   cache.put({"b", 1});
-  store.wait_for_calls(StoreCall::commit_tx, 2);
+  EXPECT_TRUE(eventually([&] { return store.calls(StoreCall::commit_tx) >= 2; }));
   EXPECT_EQ(store.calls(StoreCall::commit_tx), 2U);
 }
 

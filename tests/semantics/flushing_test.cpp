@@ -543,7 +543,7 @@ TEST(Flushing, TheFlushLoopIsWokenWhenMuchIsDirty) {
   Cache cache{store, config};
   for (int i = 0; i < 10; ++i)
     cache.put({std::to_string(i), i});
-  store.wait_for_calls(StoreCall::commit_tx, 1);
+  EXPECT_TRUE(eventually([&] { return store.calls(StoreCall::commit_tx) >= 1; }));
   EXPECT_TRUE(cache.flush().ok());
   EXPECT_EQ(store.size(), 10U);
 }
