@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# check.sh SOURCE COMPILER [FLAG...]: see CMakeLists.txt beside it.
+# check.sh SOURCE DIRECTORY COMPILER [FLAG...]: see CMakeLists.txt beside it. The directory is that of precompile.sh.
 set -uo pipefail
-source=$1
-shift
+source=$1 precompiled=$2
+shift 2
 
 read -r first_line <"$source"
 if [[ $first_line != "// EXPECT: "* ]]; then
@@ -10,6 +10,10 @@ if [[ $first_line != "// EXPECT: "* ]]; then
   exit 1
 fi
 expected=${first_line#// EXPECT: }
+
+kind=core
+if [[ ${source##*/} == pg_* ]]; then kind=pg; fi
+if ! grep -q '^// PRECOMPILED: none' "$source"; then set -- "$@" -include "$precompiled/$kind.hpp"; fi
 
 if ! output=$("$@" -fsyntax-only -DLAZYWRITER_COMPILE_FAIL_CONTROL "$source" 2>&1); then
   printf '%s\n' "The control does not compile:" "$output"
