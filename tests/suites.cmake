@@ -13,16 +13,17 @@ string(REGEX MATCHALL "\n[A-Za-z0-9_/]+\\." suites "\n${listed}")
 if(NOT suites)
   message(FATAL_ERROR "${program} has no tests")
 endif()
-list(TRANSFORM command PREPEND "[==[")
-list(TRANSFORM command APPEND "]==]")
-list(JOIN command " " command)
+set(quoted "")
+foreach(word IN LISTS command)
+  string(APPEND quoted " [==[${word}]==]")
+endforeach()
 file(REMOVE_RECURSE "${results}")
 set(tests "")
 foreach(suite IN LISTS suites)
   string(REGEX REPLACE "\n(.*)\\." "\\1" suite "${suite}")
   string(REPLACE "/" "." file "${suite}")
   string(APPEND tests
-    "add_test([==[${label}.${suite}]==] ${command} [==[--gtest_filter=${suite}.*]==] "
+    "add_test([==[${label}.${suite}]==]${quoted} [==[--gtest_filter=${suite}.*]==] "
     "[==[--gtest_output=xml:${results}/${file}.xml]==])\n"
     "set_tests_properties([==[${label}.${suite}]==] PROPERTIES LABELS ${label} TIMEOUT ${timeout} COST ${cost} "
     "ENVIRONMENT [==[${environment}]==])\n")
