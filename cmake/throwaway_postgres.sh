@@ -23,7 +23,7 @@
 #   LAZYWRITER_PG_FAST=1   fsync off: quicker, for tests that never crash the machine
 #   LAZYWRITER_PG_SETTINGS further lines for postgresql.conf
 #   LAZYWRITER_PG_TEMPLATE a directory in which a new cluster is kept, password included, for later runs to
-#                          copy: a tenth of what initdb takes. Only this is left behind
+#                          copy, which is quicker than initdb. Only this is left behind
 set -uo pipefail
 
 # ---------------------------------------------------------------------------------------------------

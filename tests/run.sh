@@ -4,7 +4,7 @@
 #
 #   tests/run.sh [OPTION...] [-- CTEST_ARGUMENT...]
 #
-#   --quick                   the tests of the cache itself, without PostgreSQL: under two minutes with compiling
+#   --quick                   the tests of the cache itself, without PostgreSQL: what to run first
 #   --no-postgres             leave out what needs PostgreSQL and libpqxx
 #   --sanitize address|thread with AddressSanitizer and UndefinedBehaviorSanitizer, or ThreadSanitizer
 #   --compiler PROGRAM        for example clang++-14 (default: g++)
