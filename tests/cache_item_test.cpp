@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/cache_item.hpp"
 
 #include <gtest/gtest.h>

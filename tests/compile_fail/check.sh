@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# check.sh SOURCE COMPILER [FLAG...]: see CMakeLists.txt beside it.
+# check.sh SOURCE DIRECTORY COMPILER [FLAG...]: see CMakeLists.txt beside it. The directory is that of precompile.sh.
 set -uo pipefail
-source=$1
-shift
+source=$1 precompiled=$2
+shift 2
 
 mapfile -t expected < <(sed -n '/^\/\/ EXPECT: /!q; s///p' "$source")
 if [[ ${#expected[@]} -eq 0 ]]; then
   echo "$source: the first line is not '// EXPECT: regex'"
   exit 1
 fi
+
+kind=core
+if [[ ${source##*/} == pg_* ]]; then kind=pg; fi
+if ! grep -q '^// PRECOMPILED: none' "$source"; then set -- "$@" -include "$precompiled/$kind.hpp"; fi
 
 if ! output=$("$@" -fsyntax-only -DLAZYWRITER_COMPILE_FAIL_CONTROL "$source" 2>&1); then
   printf '%s\n' "The control does not compile:" "$output"

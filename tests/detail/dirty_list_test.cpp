@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/dirty_list.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/dirty_queue.hpp"
 
 #include <gtest/gtest.h>

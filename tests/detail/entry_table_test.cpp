@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/entry_table.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/frequency_sketch.hpp"
 
 #include <gtest/gtest.h>

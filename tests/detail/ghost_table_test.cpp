@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/ghost_table.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/hash_bytes.hpp"
 
 #include <gtest/gtest.h>

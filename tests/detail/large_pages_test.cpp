@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/large_pages.hpp"
 
 #include <gtest/gtest.h>

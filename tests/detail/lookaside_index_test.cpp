@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/lookaside_index.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/quiet_assignment.hpp"
 
 #include <gtest/gtest.h>

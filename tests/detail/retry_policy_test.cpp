@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/retry_policy.hpp"
 
 #include <gtest/gtest.h>

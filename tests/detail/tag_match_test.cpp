@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include "lazywriter/detail/tag_match.hpp"
 
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // (support/versioned_keys.hpp), no increment is lost or made twice, and the store's history of a
 // key only moves forward.
 //
-// It runs for LAZYWRITER_MODEL_SECONDS, by default 5, under ThreadSanitizer 60; for hours by
+// It runs for LAZYWRITER_MODEL_SECONDS, by default 5, under ThreadSanitizer 20; for hours by
 // build/tests-thread/tests/model_tests --gtest_filter=ConcurrentModel.*
 // CTEST_TIMEOUT: 600
 #include <gtest/gtest.h>
@@ -221,7 +221,7 @@ class ModelRun {
   std::atomic<bool> stop_{false};
 };
 
-constexpr std::chrono::seconds default_time{LAZYWRITER_THREAD_SANITIZER != 0 ? 60 : 5};
+constexpr std::chrono::seconds default_time{LAZYWRITER_THREAD_SANITIZER != 0 ? 20 : 5};
 
 TEST(ConcurrentModel, ReadsAreLinearizableAndTheStoreOnlyMovesForward) {
   const char* const given = std::getenv("LAZYWRITER_MODEL_SECONDS");

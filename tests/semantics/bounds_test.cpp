@@ -310,7 +310,7 @@ class BoundlessStore : public NoOpReaderWriter<Counter> {
 // The prune loop runs as ever, and may be slow: who inserts keeps the bound then.
 TEST(Bounds, NeverMoreThanAQuarterAndALittleAboveTheCapacityWhateverComesIn) {
   constexpr bool slow = LAZYWRITER_THREAD_SANITIZER != 0 || LAZYWRITER_ADDRESS_SANITIZER != 0;
-  constexpr int keys = slow ? 500'000 : 1'000'000;
+  constexpr int keys = slow ? 300'000 : 1'000'000;
   LazyWriterCache cache{BoundlessStore{}, CacheConfig{.capacity = 10'000}};
   constexpr int step = 100;
   std::size_t most = 0;
