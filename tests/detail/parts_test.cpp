@@ -15,16 +15,16 @@
 #include <utility>
 #include <vector>
 
-#include "lazywriter/detail/backoff.hpp"
-#include "lazywriter/detail/call_scope.hpp"
-#include "lazywriter/detail/entry.hpp"
-#include "lazywriter/detail/flush_token.hpp"
-#include "lazywriter/detail/key_text.hpp"
-#include "lazywriter/detail/mutex.hpp"
-#include "lazywriter/detail/slot_budget.hpp"
-#include "lazywriter/detail/stamp_clock.hpp"
-#include "lazywriter/detail/store_monitor.hpp"
-#include "lazywriter/detail/transaction_halt.hpp"
+#include "lazywriter/detail/base/backoff.hpp"
+#include "lazywriter/detail/base/call_scope.hpp"
+#include "lazywriter/detail/table/entry.hpp"
+#include "lazywriter/detail/flush/flush_token.hpp"
+#include "lazywriter/detail/base/key_text.hpp"
+#include "lazywriter/detail/base/mutex.hpp"
+#include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/base/stamp_clock.hpp"
+#include "lazywriter/detail/flush/store_monitor.hpp"
+#include "lazywriter/detail/flush/transaction_halt.hpp"
 #include "support/eventually.hpp"
 
 namespace lazywriter::detail {
