@@ -223,6 +223,7 @@ TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
   SlotBudget::Waiter late(budget);
   EXPECT_FALSE(early.has_slot());
   EXPECT_FALSE(late.has_slot());
+  EXPECT_EQ(budget.take(1), 0U) << "they are for those who wait";
   budget.give(2);
   together.reset();
   EXPECT_TRUE(early.has_slot());
