@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "lazywriter/detail/base/mutex.hpp"
+#include "lazywriter/detail/shard/shard.hpp"
+#include "lazywriter/detail/shard/slot_budget.hpp"
 #include "lazywriter/detail/table/table_walk.hpp"
 
 namespace lazywriter::detail {
