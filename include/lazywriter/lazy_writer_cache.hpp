@@ -116,6 +116,11 @@
 /// The cache, its items and its stores.
 namespace lazywriter {
 
+namespace detail {
+/// Looks inside of a cache; defined by tests alone.
+struct CacheInspector;
+}  // namespace detail
+
 /// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
 /// members may be called from any thread; destroy it after every other call has returned.
 ///
@@ -346,6 +351,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   using Core = detail::CacheCore<Item, ReaderWriter>;
   using Flusher = detail::Flusher<Item, ReaderWriter>;
   friend class detail::Closing<LazyWriterCache>;
+  friend struct detail::CacheInspector;
 
   bool store(Item& item, bool may_wait);
   void wake_pruner_if_full();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -146,7 +147,10 @@ class FlushBatch {
   }
 
   /// Returns: the copy that `pin` staged, as the store has it after the commit.
-  [[nodiscard]] const Item& saved(const Pin<Item>& pin) const noexcept { return items_[pin.place]; }
+  [[nodiscard]] const Item& saved(const Pin<Item>& pin) const noexcept {
+    assert(pin.saves && pin.place < used_);
+    return items_[pin.place];
+  }
 
  private:
   void copy(const Item& item) {

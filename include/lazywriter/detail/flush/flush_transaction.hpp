@@ -63,9 +63,9 @@ class FlushTransaction {
       case Staged::nothing:
         return entries_.unpin(pass, pin, Place::front);
       case Staged::unreadable:
-        pin.node->second.failed = true;
+        Table::mark_unreadable(*pin.node);
         recorder_.broke(pass, batch_.error());
-        if (FailureState* const state = failure_state_of(*pin.node)) {
+        if (FailureState* const state = Table::failure_of(*pin.node)) {
           retry_.failed_alone(*state, Isolated::transient, std::move(batch_.error()));
           pass.next_due = std::min(pass.next_due, state->retry_at);
           name(pass, *pin.node);
@@ -133,7 +133,7 @@ class FlushTransaction {
   /// was cut short and something may have been in its way. Under the shard's lock.
   void count_rejection(FlushPass& pass, Part& shard, Node& node, bool cut_short) noexcept {
     shard.mutex.assert_held();
-    FailureState* const state = failure_state_of(node);
+    FailureState* const state = Table::failure_of(node);
     if (state == nullptr || (cut_short && !retry_.still_stuck(*state))) return;
     if (retry_.count_rejection(*state)) {
       shard.table.mark_parked(node);
@@ -146,9 +146,7 @@ class FlushTransaction {
   /// Effect: the log hears, once, of an entry that failed alone and for which the store is not to
   /// blame. Under the shard's lock.
   void name(FlushPass& pass, Node& node) noexcept {
-    if (node.second.named) return;
-    node.second.named = true;
-    recorder_.isolated(pass, node);
+    if (Table::mark_named(node)) recorder_.isolated(pass, node);
   }
 
   /// Effect: forgets what is staged, and most of the copies that are kept.
@@ -221,11 +219,7 @@ class FlushTransaction {
         // save brings again.
       }
     }
-    if (!entry.erased && !Table::key_lies_apart(*pin.node)) Table::rekey(*pin.node);
-    if (pin.erases && !pin.saves) Table::row_is_gone(*pin.node);
-    entry.forget_failures();
-    entry.named = false;
-    if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
+    Table::mark_saved(*pin.node, pin.erases && !pin.saves);
     pin.since = no_stamp;
   }
 
@@ -245,7 +239,7 @@ class FlushTransaction {
     entries_.for_each(pins, [&](Part&, Pin<Item>& pin) {
       pin.rejected = rejected;
       pin.tried = !rejected;  // rounds repeat for what may have been in its way
-      FailureState* const state = failure_state_of(*pin.node);
+      FailureState* const state = Table::failure_of(*pin.node);
       if (state == nullptr) return;
       if (rejected) return retry_.rejected_alone(*state, std::move(verdict.error));
       const bool unavailable = verdict.outcome == Outcome::unavailable;
@@ -253,19 +247,6 @@ class FlushTransaction {
                           std::move(verdict.error));
       pass.next_due = std::min(pass.next_due, state->retry_at);
     });
-  }
-
-  /// Returns: what is remembered of a pinned entry's failures, made if need be; nullptr if that
-  /// fails or the entry was written since its copy was staged, which makes them another version's.
-  static FailureState* failure_state_of(Node& node) noexcept {
-    auto& entry = node.second;
-    if (!entry.failed || entry.unsaved_since == no_stamp || entry.parked()) return nullptr;
-    try {
-      if (entry.trouble == nullptr) entry.trouble = std::make_unique<FailureState>();
-    } catch (...) {
-      return nullptr;
-    }
-    return entry.trouble.get();
   }
 
   TransactionHalt halt_;

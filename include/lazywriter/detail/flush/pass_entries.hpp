@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <functional>
 #include <span>
@@ -60,6 +61,7 @@ class PassEntries {
 
   /// Effect: the pins are suspects, in two ranges of half their number. There is room for it.
   void split(Pins pins) noexcept {
+    assert(count(pins) > 1);
     std::size_t begin = suspects.size();
     if (are_suspects(pins)) {
       begin = static_cast<std::size_t>(pins.data() - suspects.data());
@@ -77,6 +79,7 @@ class PassEntries {
 
   /// Effect: the one pin that has not ended is isolated. There is room for it. Returns: it.
   Pins isolate(Pins pins) noexcept {
+    assert(count(pins) == 1 && isolated.size() < isolated.capacity());
     isolated.push_back(std::exchange(*std::find_if(pins.begin(), pins.end(), is_pinned), {}));
     return Pins(isolated).last(1);
   }
@@ -142,6 +145,7 @@ class PassEntries {
 
   /// Effect: the lists are empty; every pin must have ended.
   void clear() noexcept {
+    assert(count(fresh) + count(carried) + count(suspects) + count(isolated) == 0);
     fresh.clear();
     carried.clear();
     suspects.clear();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "lazywriter/detail/table/apart_set.hpp"
 #include "lazywriter/detail/table/dirty_queue.hpp"
 #include "lazywriter/detail/table/entry.hpp"
+#include "lazywriter/detail/table/entry_state.hpp"
 #include "lazywriter/detail/table/failure_state.hpp"
 #include "lazywriter/detail/table/key.hpp"
 #include "lazywriter/detail/table/leftover.hpp"
@@ -24,10 +26,12 @@
 
 namespace lazywriter::detail {
 
-/// The only place that changes an entry's state. Functions are named after the transitions of the
-/// essay. Unless said otherwise they take constant time and do not throw.
+/// The only place, with EntryState, that changes an entry's state. Functions are named after the
+/// transitions of the essay. Unless said otherwise they take constant time and do not throw.
 template <class Item>
-class EntryTable {
+class EntryTable : public EntryState<Item> {
+  using State = EntryState<Item>;
+
  public:
   using Key = key_type_t<Item>;
   using Ref = KeyRef<Key>;
@@ -67,10 +71,6 @@ class EntryTable {
     return look_up<Touched<Node>::by_read>(*this, probe);
   }
 
-  [[nodiscard]] static const Key& key_of(const Node& node) noexcept { return *node.first.key; }
-  [[nodiscard]] static KeyProbe<const Key&> probe_of(const Node& node) noexcept {
-    return {node.first.hash, key_of(node)};
-  }
   [[nodiscard]] const Map& entries() const noexcept { return map_; }
   [[nodiscard]] Map& entries() noexcept { return map_; }
   /// Items that readers can see.
@@ -134,7 +134,7 @@ class EntryTable {
   /// to be destroyed outside of the lock, unless there is nothing to destroy.
   void replace_item(Node& node, Item& item, Leftover<Item>& old) noexcept {
     Entry<Item>& entry = node.second;
-    if (has_displaced_key(node)) {
+    if (State::has_displaced_key(node)) {
       old.take(std::move(entry.item()));
       entry.set_item(std::move(item));  // the key inside is another one: nothing of it may stay
     } else if (entry.has_item()) {
@@ -142,7 +142,7 @@ class EntryTable {
     } else {
       entry.set_item(std::move(item));
     }
-    rekey(node);
+    State::rekey(node);
     if (entry.erased) {
       entry.erased = false;
       // An erase that the store refuses is given up with this write; any other is still to come.
@@ -160,7 +160,7 @@ class EntryTable {
     if (node.second.erased) return;
     old.take(std::move(node.second.item()));
     node.second.set_key(std::move(key));
-    rekey(node);
+    State::rekey(node);
     node.second.erased = true;
     ++tombstones_;
     policy_.removed(node);
@@ -170,21 +170,6 @@ class EntryTable {
   Removed remove(Node& node) noexcept {
     policy_.removed(node);
     return extract(node);
-  }
-
-  /// Effect: looks up again where the key lies: a function that worked on the item in place may
-  /// have moved it. The key inside the item must be the one that the entry stands under.
-  static void rekey(Node& node) noexcept { node.first.key = node.second.key_address(); }
-
-  /// Whether the item has another key than the entry stands under.
-  static bool has_displaced_key(const Node& node) noexcept {
-    return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
-  }
-
-  /// Whether the entry's key lies outside of its item, which has, or had, another one.
-  static bool key_lies_apart(const Node& node) noexcept {
-    return has_displaced_key(node) &&
-           node.first.key == std::addressof(*node.second.trouble->displaced_key);
   }
 
   // ---- unsaved: slots, and the dirty queue
@@ -199,15 +184,6 @@ class EntryTable {
     node.second.holds_slot = false;
     --slots_;
     if (!node.second.in_flight) --pinned_;
-  }
-
-  /// dirty -> dirty: the entry was written just now, and its older write waits for the flusher
-  /// without trouble. Returns: whether that is so; otherwise nothing is done.
-  static bool mark_rewritten(Node& node) noexcept {
-    Entry<Item>& entry = node.second;
-    if (entry.unsaved_since == no_stamp || entry.trouble != nullptr) return false;
-    entry.forget_failures();
-    return true;
   }
 
   /// clean, dirty, in flight, parked -> dirty: the entry, which holds a slot, was written just now.
@@ -262,33 +238,6 @@ class EntryTable {
     return node;
   }
 
-  /// Effect: what the entry holds is staged now; a later write is a newer version. Call it right
-  /// after copying, in the same hold of the lock. Returns: since when it was unsaved.
-  static Stamp take(Node& node) noexcept {
-    node.second.discarded = false;
-    node.second.erase_first = false;
-    return std::exchange(node.second.unsaved_since, no_stamp);
-  }
-
-  /// Effect: an attempt with the copy taken at `since` failed, the entry is as unsaved as before.
-  /// `erases`: an erase was part of it that is still to come. `begun`: the store looked at it.
-  static void give_back(Node& node, Stamp since, bool erases, bool begun) noexcept {
-    if (since == no_stamp) return;
-    node.second.failed = node.second.unsaved_since == no_stamp;
-    node.second.suspect = node.second.failed && (begun || node.second.suspect);
-    put_back(node, since, erases);
-  }
-
-  /// Effect: the copy taken at `since` was not tried, the entry is as unsaved as before.
-  static void put_back(Node& node, Stamp since, bool erases) noexcept {
-    if (since == no_stamp || node.second.discarded) return;
-    node.second.unsaved_since = since;
-    node.second.erase_first |= erases;
-  }
-
-  /// Effect: the erase of the entry is committed, and nothing was saved since.
-  static void row_is_gone(Node& node) noexcept { node.second.erase_first = false; }
-
   /// Effect: the flusher is through with the entry in this pass. in flight -> parked if it is
   /// marked so; -> dirty if it holds something unsaved, in front of what was written since the pass
   /// began or behind all others; else -> clean, the slot is released, and a tombstone leaves the
@@ -335,6 +284,7 @@ class EntryTable {
   std::size_t end_turn() noexcept {
     ++moves_;
     dirty_.end_turn();
+    assert(map_.size() > most_checked || check_invariants());
     return released_;
   }
 
@@ -366,7 +316,7 @@ class EntryTable {
   /// dirty now.
   bool unpark(Node& node) noexcept {
     Entry<Item>& entry = node.second;
-    if (!entry.parked() || entry.in_flight || !regain_key(node)) return false;
+    if (!entry.parked() || entry.in_flight || !State::regain_key(node)) return false;
     --parked_;
     entry.trouble.reset();
     no_longer_parked(node);
@@ -382,6 +332,31 @@ class EntryTable {
     no_longer_parked(node);
     if (node.second.erased) return leave_as_tombstone(node);
     return remove(node);
+  }
+
+  // ---- asking whether all of it fits together
+
+  /// Returns: whether the counts are those of the entries and every entry stands just where its
+  /// state says, which holds whenever the lock is free. Complexity: linear in the table.
+  [[nodiscard]] bool check_invariants() const noexcept {
+    std::size_t slots = 0, parked = 0, pinned = 0, in_flight = 0, tombstones = 0, linked = 0;
+    for (const Node& node : map_) {
+      const Entry<Item>& entry = node.second;
+      const bool unsaved = entry.unsaved_since != no_stamp;
+      slots += entry.holds_slot ? 1U : 0U;
+      parked += entry.parked() ? 1U : 0U;
+      pinned += entry.pinned() ? 1U : 0U;
+      in_flight += entry.in_flight ? 1U : 0U;
+      tombstones += entry.erased ? 1U : 0U;
+      linked += unsaved && !entry.in_flight && !entry.parked() ? 1U : 0U;
+      const bool fits = node.first.key != nullptr && (!unsaved || entry.holds_slot) &&
+                        (!entry.holds_slot || unsaved || entry.in_flight) &&
+                        (!entry.parked() || unsaved) && (!entry.erased || entry.pinned()) &&
+                        (entry.erased || entry.has_item());
+      if (!fits) return false;
+    }
+    return slots == slots_ && parked == parked_ && pinned == pinned_ && in_flight == in_flight_ &&
+           tombstones == tombstones_ && linked == dirty_.size();
   }
 
   // ---- eviction
@@ -403,6 +378,9 @@ class EntryTable {
   }
 
  private:
+  /// Debug builds check all of a table after each pass, unless it is larger than that.
+  static constexpr std::size_t most_checked = 1'024;
+
   using Policy = EvictionPolicy<Node, EntryHookOf<Item>, EntryLinksOf<Item>, EntryHashOf<Item>>;
 
   template <std::size_t touched, class Self, class View>
@@ -413,7 +391,7 @@ class EntryTable {
       return node.first.hash == probe.hash;
     };
     Node* const node = self.index_.find(probe.hash, may_be_it);
-    if (node != nullptr && detail::same_key(key_of(*node), probe.key)) [[likely]]
+    if (node != nullptr && detail::same_key(State::key_of(*node), probe.key)) [[likely]]
       return node;
     return look_up_unindexed<Self, View>(self, probe.hash, probe.key, node == nullptr);
   }
@@ -451,19 +429,6 @@ class EntryTable {
       index_.insert(hash, node);
     }
     return node;
-  }
-
-  /// Effect: an item that has the key after all that it stands under is its home again. Returns:
-  /// whether the item has that key.
-  static bool regain_key(Node& node) noexcept {
-    if (!has_displaced_key(node)) return true;
-    try {
-      if (!(node.second.item().key() == key_of(node))) return false;
-    } catch (...) {
-      return false;
-    }
-    rekey(node);
-    return true;
   }
 
   Removed leave_as_tombstone(Node& node) noexcept {
