@@ -9,7 +9,7 @@
 #
 # The command finds in its environment:
 #   DATABASE_URL        the server by its Unix socket (superuser postgres, no password)
-#   DATABASE_URL_TCP    the same server by 127.0.0.1, with a password made for this run
+#   DATABASE_URL_TCP    the same server by 127.0.0.1, with a password made for the cluster
 #   LAZYWRITER_PGDATA   data directory
 #   LAZYWRITER_PGBIN    directory of the server's programs
 #   LAZYWRITER_PGLOG    the server's log
@@ -22,6 +22,8 @@
 # Read from the environment:
 #   LAZYWRITER_PG_FAST=1   fsync off: quicker, for tests that never crash the machine
 #   LAZYWRITER_PG_SETTINGS further lines for postgresql.conf
+#   LAZYWRITER_PG_TEMPLATE a directory in which a new cluster is kept, password included, for later runs to
+#                          copy, which is quicker than initdb. Only this is left behind
 set -uo pipefail
 
 # ---------------------------------------------------------------------------------------------------
@@ -264,15 +266,36 @@ chmod 755 "$directory/pgctl"
 
 # ---------------------------------------------------------------------------------------------------
 # The cluster.
-password=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
-echo "$password" >"$directory/password"
-[[ $server_user == "$(id -un)" ]] || chown -R "$server_user" "$directory"
-as_server "$pgbin/initdb" --pgdata="$pgdata" --username=postgres --pwfile="$directory/password" \
-  --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync \
-  >"$directory/initdb.log" 2>&1 || {
-  cat "$directory/initdb.log" >&2
-  fail "initdb failed"
+# A kept cluster is complete or not there: it gets its name when all is in it. Another version of the server,
+# or of the options below, has another name.
+initdb_options=(--username=postgres --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C
+  --wal-segsize=1 --no-sync)
+template=
+if [[ -n ${LAZYWRITER_PG_TEMPLATE-} ]]; then
+  template=$LAZYWRITER_PG_TEMPLATE/$({ "$pgbin/initdb" --version && echo "${initdb_options[*]}"; } | cksum | tr ' ' -)
+fi
+copy_cluster() {  # copy_cluster FROM TO: the data and its password; what is written soon anyway is not synced
+  mkdir -p "$2" && cp -R "$1/data" "$1/password" "$2"
 }
+if [[ -n $template ]] && copy_cluster "$template" "$directory" 2>/dev/null; then
+  [[ $server_user == "$(id -un)" ]] || chown -R "$server_user" "$directory"
+else
+  rm -rf "$pgdata"
+  (umask 077 && od -An -N12 -tx1 /dev/urandom | tr -d ' \n' >"$directory/password")
+  [[ $server_user == "$(id -un)" ]] || chown -R "$server_user" "$directory"
+  as_server "$pgbin/initdb" --pgdata="$pgdata" --pwfile="$directory/password" "${initdb_options[@]}" \
+    >"$directory/initdb.log" 2>&1 || {
+    cat "$directory/initdb.log" >&2
+    fail "initdb failed"
+  }
+  if [[ -n $template ]]; then
+    # Of several that come at once the first one's stays.
+    if ! { (umask 077 && copy_cluster "$directory" "$template.$$") && mv -T "$template.$$" "$template"; } 2>/dev/null; then
+      rm -rf "$template.$$"
+    fi
+  fi
+fi
+password=$(<"$directory/password")
 port=
 for _ in 1 2 3 4 5 6 7 8; do
   port=$((RANDOM % 12000 + 20000))

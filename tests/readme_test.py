@@ -101,11 +101,12 @@ def check_blocks(readme):
 
 def check_log(readme):
     """Each part of a line that is no number, key or reason is said by store_monitor.hpp."""
-    source = (ROOT / "include/lazywriter/detail/store_monitor.hpp").read_text()
+    source = (ROOT / "include/lazywriter/detail/flush/store_monitor.hpp").read_text()
     said = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', source))
     lines = [line for fence in FENCE.finditer(readme) if fence["kind"] == "log" for line in fence["text"].splitlines()]
     for line in lines:
         level, _, text = line.partition(": ")
+        text = text.removeprefix("accounts: ")  # the name of the cache
         parts = [part for part in re.split(r'"[^"]*"|\d+|…', text) if part]
         if level not in ("lazywriter info", "lazywriter warning") or any(part not in said for part in parts):
             problems.append(f"README shows a line of the log that nothing writes: {line}")
@@ -119,14 +120,14 @@ def check_settings(readme, header, struct, section):
     if not source.exists():
         return
     body = re.search(rf"struct {struct} \{{(.*?)^\}};", source.read_text(), re.DOTALL | re.MULTILINE)[1]
-    fields = dict(re.findall(r"^  [\w:<>()]+ (\w+)(?: = |\{)([^;{}\n]*)", body, re.MULTILINE))
+    fields = dict(re.findall(r"^  [\w:<>()]+ (\w+)(?: = |\{|;)([^;{}\n]*)", body, re.MULTILINE))
     rows = dict(
         re.findall(r"^\| `(\w+)` \| ([^|]+) \|", readme.split(f"\n{section}\n")[1].split("\n## ")[0], re.MULTILINE)
     )
     if fields.keys() != rows.keys():
         problems.append(f"fields of {struct} and of README differ: {sorted(fields.keys() ^ rows.keys())}")
     for name in fields.keys() & rows.keys():
-        default, shown = re.sub("'", "", fields[name]), re.sub("['`]", "", rows[name])
+        default, shown = re.sub("'", "", fields[name]), re.sub("['`\"]", "", rows[name])
         time = re.fullmatch(r"(\d+) (ms|s)", shown)
         if time:
             shown = str(int(time[1]) * (1000 if time[2] == "s" else 1))

@@ -123,6 +123,27 @@ kill -KILL -- "-$pid"  # as ctest does when a test's time is over
 wait "$pid" 2>/dev/null
 check "nothing left after SIGKILL of the whole group" nothing_left tree_killed
 
+# A kept cluster: made once, copied afterwards, never changed by a run.
+export LAZYWRITER_PG_TEMPLATE=$work/kept
+run first_kept "$psql -c 'create table t as select 3 as a'; cat \$(dirname \$LAZYWRITER_PGDATA)/initdb.log >\$0.initdb"
+check "the first run makes the cluster" test -s "$work/first_kept.initdb"
+kept=$(find "$work/kept" -mindepth 1 -maxdepth 1)
+check "and keeps one" test -e "$kept/data/PG_VERSION"
+sum_of_kept() { (cd "$kept" && find . -type f -exec cksum {} + | sort | cksum); }
+before=$(sum_of_kept)
+run second_kept "ls \$(dirname \$LAZYWRITER_PGDATA)/initdb.log; psql -qAtX \$DATABASE_URL_TCP -c \"select to_regclass('t') is null\""
+check "the second copies it, as it was before anything was done with it" is "$(tail -n 1 "$work/second_kept.out")" t
+check "without another initdb" grep -q 'initdb.log.*No such file' "$work/second_kept.out"
+check "nothing left after either" eval 'nothing_left first_kept && nothing_left second_kept'
+check "the kept one is unchanged" is "$(sum_of_kept)" "$before"
+check "and nobody else may read its password" is "$(stat -c %a "$kept" "$kept/password" | tr '\n' ' ')" "700 600 "
+rm -r "$work/kept"
+pids=()
+for name in one two three; do run "together_$name" "$psql -c 'select 4'" & pids+=($!); done
+wait "${pids[@]}"
+check "several that come at once all get a server" is "$(cat "$work"/together_*.out | tr '\n' ' ')" "4 4 4 "
+check "and keep one cluster" is "$(find "$work/kept" -mindepth 1 -maxdepth 1 | wc -l)" 1
+
 echo
 if [[ $failures -gt 0 ]]; then
   echo "$failures failed"

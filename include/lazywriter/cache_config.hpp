@@ -53,7 +53,7 @@ struct CacheConfig {
   std::size_t shards = 0;
 
   /// Milliseconds of the first wait after a failed pass; it doubles with each further failure. 0 =
-  /// no such wait.
+  /// as little as there is, a millisecond.
   std::chrono::milliseconds retry_backoff_min{100};
 
   /// Milliseconds that a wait between two tries never exceeds, not below retry_backoff_min; also
@@ -66,7 +66,7 @@ struct CacheConfig {
 
   /// The name of the cache: every line of its log begins with it. Empty: the adapter's (the table's
   /// with PostgreSQL).
-  std::string name;
+  std::string name{};
 };
 
 namespace detail {

@@ -115,12 +115,12 @@ inline void append_labels(std::string& text, const NamedCacheStats& cache, std::
   text += '{';
   if (!cache.name.empty()) {
     text += "cache=";
-    append_quoted(text, cache.name, false);
+    detail::append_quoted(text, cache.name, false);
     if (!le.empty()) text += ',';
   }
   if (!le.empty()) {
     text += "le=";
-    append_quoted(text, le, false);
+    detail::append_quoted(text, le, false);
   }
   text += '}';
 }
@@ -135,9 +135,9 @@ template <class Number>
 void append_sample(std::string& text, std::string_view name, const NamedCacheStats& cache,
                    Number number, std::string_view le = {}) {
   text.append("lazywriter_").append(name);
-  append_labels(text, cache, le);
+  detail::append_labels(text, cache, le);
   text += ' ';
-  append_number(text, number);
+  detail::append_number(text, number);
   text += '\n';
 }
 
@@ -148,12 +148,12 @@ inline void append_histogram(std::string& text, std::string_view name, const Nam
   for (std::size_t i = 0; i < histogram.bounds.size(); ++i) {
     so_far += histogram.counts[i];
     std::string bound;
-    append_number(bound, in_seconds(histogram.bounds[i]));
-    append_sample(text, bucket, cache, so_far, bound);
+    detail::append_number(bound, detail::in_seconds(histogram.bounds[i]));
+    detail::append_sample(text, bucket, cache, so_far, bound);
   }
-  append_sample(text, bucket, cache, histogram.total(), "+Inf");
-  append_sample(text, std::string(name) + "_sum", cache, in_seconds(histogram.sum));
-  append_sample(text, std::string(name) + "_count", cache, histogram.total());
+  detail::append_sample(text, bucket, cache, histogram.total(), "+Inf");
+  detail::append_sample(text, std::string(name) + "_sum", cache, detail::in_seconds(histogram.sum));
+  detail::append_sample(text, std::string(name) + "_count", cache, histogram.total());
 }
 
 inline void append_text_line(std::string& text, std::string_view name, std::string_view value) {
@@ -199,13 +199,15 @@ inline void append_text_line(std::string& text, std::string_view name, std::stri
   };
   for (const auto& field : detail::stats_counters) {
     line(field.name, field.value(stats));
-    if (field.name == "misses") line("hit_ratio", rounded(hit_ratio(stats) * 100), " %");
+    if (field.name == "misses")
+      line("hit_ratio", rounded(lazywriter::hit_ratio(stats) * 100), " %");
   }
   for (const auto& field : detail::stats_gauges)
     line(field.name, field.value(stats));
   line("oldest_dirty_age", rounded(detail::in_seconds(stats.oldest_dirty_age) * 1e3), " ms");
   line("flush_passes", stats.flush_duration.total());
-  line("flush_mean", rounded(detail::in_seconds(mean(stats.flush_duration)) * 1e3), " ms");
+  line("flush_mean", rounded(detail::in_seconds(lazywriter::mean(stats.flush_duration)) * 1e3),
+       " ms");
   return text;
 }
 
@@ -284,7 +286,7 @@ inline void append_text_line(std::string& text, std::string_view name, std::stri
 [[nodiscard]] inline std::string to_prometheus(const CacheStats& stats,
                                                std::string_view name = {}) {
   const NamedCacheStats only{std::string(name), stats};
-  return to_prometheus(std::span(&only, 1));
+  return lazywriter::to_prometheus(std::span(&only, 1));
 }
 
 }  // namespace lazywriter

@@ -25,8 +25,8 @@ class CacheFull : public std::runtime_error {
 };
 
 /// The cache was called where it cannot answer: from a function it is running under a shard's lock,
-/// flush, prune or close from within an adapter call, or, also from there, for a key that another
-/// thread is just loading (two such loads could wait for each other). Nothing was changed.
+/// flush, prune or close from within an adapter call, or, from within a find, for the key that it
+/// is looking up. Nothing was changed.
 class ReentrantUse : public std::logic_error {
  public:
   /// Effect: builds the message from `what_was_called`. Throws: std::bad_alloc.

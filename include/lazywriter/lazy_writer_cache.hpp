@@ -7,7 +7,7 @@
 // can be read.
 //
 // THE STATES OF AN ENTRY. An entry is a node of a shard's std::unordered_map. What it is follows
-// from a few fields (detail/entry.hpp), and only EntryTable changes them:
+// from a few fields (detail/table/entry.hpp), and only EntryTable changes them:
 //
 // clang-format off
 //     clean       The store holds just this item. May be evicted.
@@ -50,31 +50,46 @@
 // gives the slot back or keeps it. (4) Every dirty entry that is not in flight stands in exactly
 // one list.
 //
-// MISSES. Who misses a key opens a ticket in its shard, releases the lock and calls find; who
-// misses it meanwhile waits for that ticket. Whatever brings the key in, or forgets it, makes the
-// ticket stale: put, erase, preload, invalidate. A stale result is never cached and nobody joins a
-// stale ticket, so a load loses to every writer. An entry that leaves the map has no usable ticket
-// left: none can be opened while the entry is there, and those from before became stale when it
-// came.
+// MISSES. A thread that misses a key opens a ticket in its shard, releases the lock and calls find;
+// another one that misses it meanwhile waits for that ticket. Whatever brings the key in, or
+// forgets it, makes the ticket stale: put, erase, preload, invalidate. A stale result is never
+// cached and nobody joins a stale ticket, so a load loses to every writer. It is used all the same
+// by the call that made the load, so that each call asks the store once: a read returns it, a
+// change starts from it. That is safe because the ticket stays open until the call is over, and
+// what has been in memory since it was opened is not lost on it: while a ticket is open, the entry
+// of its key is not evicted; if it is invalidated, the ticket gets a copy; if it is gone without
+// that, it left as the tombstone of a committed erase. Only what is given up unsaved
+// (discard_parked, or an erase by discard_dirty) makes a change ask once more. Within an adapter
+// call a lookup waits for nobody's load, which might wait for that call: it makes a find of its
+// own, beside the other.
 //
 // LOCKS, in the order in which they may be taken:
 // clang-format off
-//     1. close_mutex_ (close only), prune_mutex_ (prune only)
+//     1. prune_mutex_ (prune only)
 //     2. the flush token: one flusher at a time; held while the store works
 //     3. one shard's lock: never two, and never while the store, the log or any adapter code runs.
 //        Items' own functions, and those given to visit, update, compute and for_each, run under
 //        it.
-//     4. leaves: slot budget, worker wake-up, flush counters, closed_mutex_
+//     4. leaves: slot budget, worker wake-up, flush counters, closed_mutex_, those of Closing and
+//        TransactionHalt
 // clang-format on
 // The closed flag is read and set under each shard's lock: a racing write is refused, or close sees
-// it.
+// it. No hold of a shard's lock grows with what the shard holds: walks are made in short holds, and
+// what is unsaved stands in lists of its own, so that looking for it walks over nothing else.
+//
+// SLOTS. max_dirty is one number for all shards, which draw a few slots at a time. A write that
+// finds none stands in a queue; what comes free goes to the first in it, and to nobody else before
+// all in it have one. The flush loop goes on while anybody waits, or while a shard holds more than
+// wakes it.
 //
 // THREADS. The flush loop and the prune loop are two jthreads; every pass can be made by hand as
-// well, and with both intervals 0 there are none, until close() starts one to keep its time.
+// well. The thread of the flush loop starts in any case: close lets it make the last flush while it
+// keeps the time itself, so that nothing but a transaction under way can hold up close.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <ranges>
@@ -87,18 +102,24 @@
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/cache_reader_writer.hpp"
 #include "lazywriter/cache_stats.hpp"
-#include "lazywriter/detail/cache_contract.hpp"
-#include "lazywriter/detail/cache_core.hpp"
-#include "lazywriter/detail/closing.hpp"
-#include "lazywriter/detail/edit.hpp"
-#include "lazywriter/detail/flusher.hpp"
-#include "lazywriter/detail/periodic_worker.hpp"
-#include "lazywriter/detail/pruner.hpp"
+#include "lazywriter/detail/base/periodic_worker.hpp"
+#include "lazywriter/detail/cache/closing.hpp"
+#include "lazywriter/detail/flush/flusher.hpp"
+#include "lazywriter/detail/ops/cache_core.hpp"
+#include "lazywriter/detail/ops/edit.hpp"
+#include "lazywriter/detail/shard/pruner.hpp"
+#include "lazywriter/detail/shard/shard_walks.hpp"
+#include "lazywriter/detail/store/cache_contract.hpp"
 #include "lazywriter/errors.hpp"
 #include "lazywriter/flush_result.hpp"
 
 /// The cache, its items and its stores.
 namespace lazywriter {
+
+namespace detail {
+/// Looks inside of a cache; defined by tests alone.
+struct CacheInspector;
+}  // namespace detail
 
 /// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
 /// members may be called from any thread; destroy it after every other call has returned.
@@ -123,14 +144,16 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// How keys are passed: std::string_view for strings, else const key_type&.
   using key_view = detail::KeyView<key_type>;
 
-  /// Effect: takes over the adapter and starts the loops whose interval is not 0.
-  /// Throws: std::invalid_argument naming field and rule; std::system_error when a thread cannot
-  /// start; std::bad_alloc. Complexity: linear in capacity, for which it makes room (up to some
-  /// millions of items), and in the number of shards. Does not call the adapter.
+  /// Effect: takes over the adapter and starts the loops whose interval is not 0, and the thread
+  /// that close flushes on. Throws: std::invalid_argument naming field and rule; std::system_error
+  /// when a thread cannot start; std::bad_alloc. Complexity: linear in capacity, for which it makes
+  /// room (up to some millions of items), and in the number of shards. Does not call the adapter.
   explicit LazyWriterCache(ReaderWriter store, CacheConfig config = {});
 
-  /// Effect: close(); warns through the adapter about what is left. Never throws. Blocks: as close.
-  /// Complexity: linear in what is in memory.
+  /// Effect: close(); warns through the adapter about what is left. Within an adapter call of this
+  /// cache, where std::exit can bring a static one to its end, nothing is written any more: it
+  /// warns and leaves; that call must not return. Never throws. Blocks: as close, and for a thread
+  /// that sits in the log. Complexity: linear in what is in memory.
   ~LazyWriterCache() { closing_.close_quietly(*this, core_.config().close_timeout); }
 
   /// A cache is the one owner of its items and threads.
@@ -141,8 +164,9 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// @{
 
   /// Returns: a copy of the item, nullopt if there is none. Throws: on a miss, what the adapter's
-  /// find throws, and StoreContractError. Blocks: on a miss, for one find (its own or another
-  /// thread's).
+  /// find throws, and StoreContractError; ReentrantUse from within a find of the same key. Blocks:
+  /// on a miss, for one find of its own at most, whatever is invalidated meanwhile, and before that
+  /// for two of other threads.
   std::optional<Item> get(key_view key) {
     return core_.read(key,
                       [](const Item& item) { return std::optional<Item>(std::in_place, item); });
@@ -164,7 +188,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool visit(key_view key, F&& f) {
     return core_.read(key, [&](const Item& item) {
       const detail::VisitorScope scope(&core_);
-      f(item);
+      std::invoke(f, item);
       return true;
     });
   }
@@ -175,9 +199,10 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// Returns: whether the item is in memory. Asks no store, counts and marks nothing.
   bool contains(key_view key) const;
 
-  /// Effect: calls f(const Item&) for every item in memory, one shard after the other, each under
-  /// its lock (see visit). f returns void, or bool: false ends it. Throws: what f throws.
-  /// Complexity: linear.
+  /// Effect: calls f(const Item&) for every item in memory, under the lock of its shard (see
+  /// visit), which is released after a few items. An item that is there throughout is shown once,
+  /// one that comes or goes meanwhile once or not at all. f returns void, or bool: false ends it.
+  /// Throws: what f throws. Complexity: linear.
   template <class F>
   void for_each(F&& f) const;
 
@@ -200,11 +225,11 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   bool try_put(Item&& item) { return store(item, false); }
 
   /// Effect: calls f(Item&) on the item in place and marks it dirty; loads it first on a miss.
-  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool: false
-  /// promises that it changed nothing. Returns: false if there is no item. Throws: as get; what f
-  /// throws, and then the item keeps whatever f did and is dirty (parked, if that changed its key);
-  /// KeyChanged, and then the item is parked under the key that was asked for. Blocks: on a miss,
-  /// and for a slot.
+  /// Atomic for this key, under the lock of one shard (see visit). f returns void, or bool (nothing
+  /// else compiles): false promises that it changed nothing. Returns: false if there is no item.
+  /// Throws: as get; what f throws, and then the item keeps whatever f did and is dirty (parked, if
+  /// that changed its key); KeyChanged, and then the item is parked under the key that was asked
+  /// for. Blocks: on a miss, and for a slot.
   template <class F>
   bool update(key_view key, F&& f);
 
@@ -261,19 +286,21 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
 
   /// Effect: gives up, on purpose, what is unsaved: dirty items count as saved from now on and stay
   /// readable, unsaved erases are forgotten. Parked entries are left alone. Returns: how many were
-  /// given up. Complexity: linear.
+  /// given up. Complexity: linear in that.
   std::size_t discard_dirty();
 
-  /// Returns: copies of what the store rejects, with the reason. Complexity: linear.
+  /// Returns: copies of what the store rejects, with the reason. Complexity: linear in what is
+  /// parked or in flight.
   std::vector<UnsavedItem<Item>> parked() const;
 
   /// Returns: copies of what the store did not take although it was written alone, with the reason:
-  /// what is tried again apart from the others, and what is parked. Complexity: linear.
+  /// what is tried again apart from the others, and what is parked. Complexity: linear in what is
+  /// unsaved.
   std::vector<UnsavedItem<Item>> failing() const;
 
   /// Effect: parked entries are dirty again, and the next flush tries them. Those that KeyChanged
   /// parked stay: they would be saved under another key. Returns: how many are dirty again.
-  /// Complexity: linear.
+  /// Complexity: linear in what is parked or in flight.
   std::size_t retry_parked();
 
   /// Effect: forgets a parked item or erase, so that the next read asks the store. Returns: false
@@ -284,11 +311,12 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   CloseResult<Item> close() { return close(core_.config().close_timeout); }
   /// Effect: refuses writes from now on, flushes (if flush_on_close) until all is saved or the time
   /// is over, and ends both loops. Afterwards reads answer from memory alone. Returns: everything
-  /// not known to be saved; later calls return the first result. Throws: std::bad_alloc, or what
-  /// copying an item throws, if the unsaved cannot be listed; then it can be called again. Blocks:
-  /// for `timeout` at most, and the time to connect if the adapter is connecting; with an adapter
-  /// that is not Interruptible, for the one call under way. Complexity: linear in what is in
-  /// memory; what is unsaved is there twice for as long as the result lives.
+  /// not known to be saved; later calls return the first result, and one whose time is over before
+  /// that what is unsaved by then. Throws: std::bad_alloc, or what copying an item throws, if the
+  /// unsaved cannot be listed; then it can be called again. Blocks: for `timeout` at most, and the
+  /// time to connect if the adapter is connecting; with an adapter that is not Interruptible, for
+  /// the one call under way. A thread that sits in the log is left to the destructor. Complexity:
+  /// linear in what is unsaved, which is there twice for as long as the result lives.
   CloseResult<Item> close(std::chrono::milliseconds timeout) {
     core_.refuse_callbacks();
     return closing_.close(*this, timeout);
@@ -323,18 +351,19 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   using Core = detail::CacheCore<Item, ReaderWriter>;
   using Flusher = detail::Flusher<Item, ReaderWriter>;
   friend class detail::Closing<LazyWriterCache>;
+  friend struct detail::CacheInspector;
 
   bool store(Item& item, bool may_wait);
   void wake_pruner_if_full();
-  template <class Wanted>
-  std::vector<UnsavedItem<Item>> list_unsaved(Wanted wanted) const;
+  enum class Unsaved { all, parked, failing };
+  std::vector<UnsavedItem<Item>> list_unsaved(Unsaved wanted) const;
 
   Core core_;
   Flusher flusher_;
   detail::Pruner<Item> pruner_;
   detail::Closing<LazyWriterCache> closing_;
   // Last, in this order: the loops use everything above, so they start after it and are joined
-  // before it goes; and the flush loop wakes the prune loop.
+  // before it goes; and the flush loop wakes the prune loop. It makes the last flush of close.
   detail::PeriodicWorker prune_loop_;
   detail::PeriodicWorker flush_loop_;
 };
@@ -349,4 +378,4 @@ LazyWriterCache(ReaderWriter, CacheConfig)
 
 }  // namespace lazywriter
 
-#include "lazywriter/detail/lazy_writer_cache_impl.hpp"
+#include "lazywriter/detail/cache/lazy_writer_cache_impl.hpp"

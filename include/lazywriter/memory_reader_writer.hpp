@@ -313,7 +313,7 @@ class MemoryReaderWriter {
   // The row that a save of `key` would replace, as the transaction sees it; the lock is held.
   const Item* replaced_row(const key_type& key, const transaction_type& transaction) const {
     const auto visible = [](const auto& rows, auto at) {
-      return at != rows.end() && at->second ? &*at->second : nullptr;
+      return at != rows.end() && at->second ? std::addressof(*at->second) : nullptr;
     };
     const auto& changes = transaction.changes_;
     if (const auto at = changes.find(key); at != changes.end()) return visible(changes, at);
@@ -326,7 +326,7 @@ class MemoryReaderWriter {
     slots.reserve(transaction.changes_.size());
     for (const auto& [key, item] : transaction.changes_) {
       const auto slot = state_->rows.try_emplace(key).first;
-      slots.emplace_back(&slot->first, &slot->second);
+      slots.emplace_back(std::addressof(slot->first), &slot->second);
     }
     auto slot = slots.begin();
     for (auto& [key, item] : transaction.changes_)
@@ -334,7 +334,7 @@ class MemoryReaderWriter {
     transaction.changes_.clear();
     if (!state_->on_commit) return;
     for (const auto& [key, item] : slots)
-      state_->on_commit(*key, *item ? &**item : nullptr);
+      state_->on_commit(*key, *item ? std::addressof(**item) : nullptr);
   }
 
   void log(StoreCall call, std::vector<std::string>& lines, std::string_view text) {

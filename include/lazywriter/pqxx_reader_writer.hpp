@@ -7,7 +7,8 @@
 //
 // How a commit is known: the transaction's id is asked for in the round trip of BEGIN, and its fate
 // in the round trip of COMMIT. When that answer does not come, the commit is in doubt, and the next
-// begin_tx settles it first: otherwise a late INSERT could overtake the erase of the same row.
+// begin_tx settles it first: otherwise a late INSERT could overtake the erase of the same row. It
+// looks for the backend that ran it, which a crash of the server ends and replaces.
 #pragma once
 
 #include <algorithm>
@@ -23,15 +24,18 @@
 
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/cache_reader_writer.hpp"
+#include "lazywriter/errors.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/options.hpp"
 #include "lazywriter/pqxx/read_pool.hpp"
+#include "lazywriter/pqxx/refused_value.hpp"
 #include "lazywriter/pqxx/row_mapping.hpp"
 #include "lazywriter/pqxx/schema_check.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table.hpp"
+#include "lazywriter/pqxx/table_access.hpp"
 #include "lazywriter/pqxx/transaction.hpp"
 
 namespace lazywriter {
@@ -72,15 +76,17 @@ class PqxxReaderWriter {
     if (!state_->environment.options.verify_schema) return;
     pg::detail::Session session{state_->environment, false};
     for (const std::string& remark :
-         pg::detail::SchemaCheck{session, state_->environment.table}.run()) {
+         pg::detail::SchemaCheck{session, state_->environment.table, state_->environment.statements}
+             .run()) {
       warn(remark);
     }
   }
 
   /// Returns: the stored item with this key; nullopt when there is none, and for a key that cannot
-  /// be stored (a NUL byte, invalid UTF-8). Throws: pg::ConnectionLost, pg::UnreadableValue, what
-  /// libpqxx throws. Blocks: for one round trip (three without options.prepared), more when it has
-  /// to connect first; uses a connection of its own.
+  /// be stored (a NUL byte, invalid UTF-8). Throws: StoreContractError when the server finds a row
+  /// whose key is another one for the program (a uuid in upper case), pg::ConnectionLost,
+  /// pg::UnreadableValue, what libpqxx throws. Blocks: for one round trip (three without
+  /// options.prepared), more when it has to connect first; uses a connection of its own.
   std::optional<Item> find(const key_type& key) const {
     pg::detail::Parameters parameters;
     try {
@@ -89,7 +95,7 @@ class PqxxReaderWriter {
       return std::nullopt;
     }
     return state_->readers.with_session(
-        [&](pg::detail::Session& session) { return find_on(session, parameters); });
+        [&](pg::detail::Session& session) { return find_on(session, key, parameters); });
   }
 
   /// Returns: a new transaction. First settles a commit in doubt, and replaces a broken connection.
@@ -110,7 +116,7 @@ class PqxxReaderWriter {
   /// items may have been filled in, and the transaction can only be rolled back. Throws and blocks:
   /// as save. Complexity: linear in the size of the batch, times its logarithm.
   void save_batch(std::span<Item> items, transaction_type& transaction) {
-    state_->writer.within(transaction, [&](pg::detail::Session& session) {
+    state_->writer.within(transaction, items.size(), [&](pg::detail::Session& session) {
       typename Mapping::ItemArrays arrays;
       std::string scratch;
       std::size_t first = 0;
@@ -134,7 +140,7 @@ class PqxxReaderWriter {
   /// one that the server cannot read is rejected, and so is a batch of which a row stays: a trigger
   /// or a policy keeps it. Throws and blocks: as save. Complexity: linear in the size of the batch.
   void erase_batch(std::span<const key_type> keys, transaction_type& transaction) {
-    state_->writer.within(transaction, [&](pg::detail::Session& session) {
+    state_->writer.within(transaction, keys.size(), [&](pg::detail::Session& session) {
       typename Mapping::KeyArrays arrays;
       std::size_t pending = 0;
       const auto send = [&] {
@@ -161,15 +167,34 @@ class PqxxReaderWriter {
   /// one round trip.
   void commit_tx(transaction_type& transaction) { state_->writer.commit(transaction); }
 
-  /// Returns: transient if trying the same again can help, rejected if not. Never throws or blocks.
+  /// Returns: rejected if an item is the cause; unavailable if nothing can be written now; else
+  /// transient. What a missing table or right means, and a limit of the server that is exceeded, it
+  /// asks the server: where the mapped table and the rights on it are there, rows are the cause (a
+  /// policy, a trigger). Never throws: where nothing can be asked, unavailable. Blocks: for one
+  /// round trip in these cases, for more when it has to connect.
   WriteFailure classify(const std::exception& error) const {
-    return pg::detail::classify_error(error);
+    using pg::detail::Inquiry;
+    const Inquiry inquiry = pg::detail::inquiry_of(error);
+    if (inquiry == Inquiry::none) return pg::detail::classify_error(error);
+    try {
+      const bool rows_are_the_cause = state_->writer.ask([&](pg::detail::Session& session) {
+        return inquiry == Inquiry::access
+                   ? pg::detail::is_accessible(session, state_->environment.table)
+                   : !pg::detail::notify_queue_is_full(session);
+      });
+      return rows_are_the_cause ? WriteFailure::rejected : WriteFailure::unavailable;
+    } catch (const std::exception&) {
+      return WriteFailure::unavailable;
+    }
   }
 
   /// Effect: the call from begin_tx to commit_tx that is under way, and every later one, throws
   /// soon; there is no way back. find is not touched, and an attempt to connect is not cut short.
   /// Never throws, and never waits for the server.
   void interrupt() noexcept { state_->environment.watchdog.interrupt(); }
+
+  /// Returns: the table's name as the mapping has it, for the log. Never throws or blocks.
+  std::string_view name() const noexcept { return state_->environment.table.name; }
 
   /// Effect: passes the message to options.info. Throws and blocks: as that function.
   void info(std::string_view message) const {
@@ -204,7 +229,7 @@ class PqxxReaderWriter {
     pg::detail::Writer writer;
   };
 
-  std::optional<Item> find_on(pg::detail::Session& session,
+  std::optional<Item> find_on(pg::detail::Session& session, const key_type& key,
                               const pg::detail::Parameters& parameters) const {
     const bool pooled = !state_->environment.options.prepared;
     if (pooled) session.begin("READ ONLY", "SELECT 1");
@@ -212,7 +237,14 @@ class PqxxReaderWriter {
     try {
       const pqxx::result rows =
           session.exec(pg::detail::StatementName::find, pg::detail::Parameters(parameters));
-      if (pg::detail::row_count(rows) > 0) found = state_->mapping.read_item(rows, 0);
+      if (pg::detail::row_count(rows) > 0) {
+        const std::string difference = state_->mapping.found_key_difference(key, rows, 0);
+        if (!difference.empty()) {
+          throw StoreContractError("find came to the row of another key: " + difference + "; " +
+                                   std::string(other_text_form));
+        }
+        found = state_->mapping.read_item(rows, 0);
+      }
     } catch (const std::exception& error) {
       if (pooled && session.usable()) session.exec("ROLLBACK");
       if (!pg::detail::value_cannot_exist(error) || key_can_exist(session, parameters)) throw;
@@ -262,15 +294,23 @@ class PqxxReaderWriter {
 
   void save_chunk(std::span<Item> items, pg::detail::Session& session,
                   pg::detail::Parameters&& parameters) {
-    const pqxx::result rows = session.exec(pg::detail::StatementName::save, std::move(parameters));
+    pqxx::result rows;
+    try {
+      rows = session.exec(pg::detail::StatementName::save, std::move(parameters));
+    } catch (const pqxx::sql_error& error) {
+      if (items.size() == 1) name_column(error, items.front(), session);
+      throw;
+    }
 
     // The server returns the rows in its own order: find each by its key. Hashes first, since
     // comparing and copying keys can be expensive.
-    const key_hash<key_type> hash;
+    const auto hash = [seed = detail::HashSeed::fresh()](const key_type& key) {
+      return detail::table_hash<key_type>(key, seed);
+    };
     std::vector<std::pair<std::size_t, Item*>> by_hash;
     by_hash.reserve(items.size());
     for (Item& item : items)
-      by_hash.emplace_back(hash(item.key()), &item);
+      by_hash.emplace_back(hash(item.key()), std::addressof(item));
     const auto hash_less = [](const auto& left, const auto& right) {
       return left.first < right.first;
     };
@@ -286,9 +326,9 @@ class PqxxReaderWriter {
         return candidate.second != nullptr && candidate.second->key() == key;
       });
       if (match == last) {
-        throw pg::RejectedValue(
-            "lazywriter: a row came back under a key that was not sent: a trigger changes it, or "
-            "its text form is not the one that PostgreSQL gives it");
+        throw pg::RejectedValue("lazywriter: a row came back under a key that was not sent: " +
+                                foreign_key(items, rows, row) + "; a trigger changes it, or " +
+                                std::string(other_text_form));
       }
       state_->mapping.read_returned_members(rows, row, *match->second);
       match->second = nullptr;  // one row for each item
@@ -301,6 +341,44 @@ class PqxxReaderWriter {
           " rows did not come back from the server: a trigger or a rule suppresses them");
     }
   }
+
+  /// Throws `error` again with the column whose value the server refuses, if it is one that the
+  /// server does not name. The transaction has failed already, and is given up.
+  void name_column(const pqxx::sql_error& error, const Item& item,
+                   pg::detail::Session& session) const {
+    const std::string state = pg::detail::sqlstate_of(error);
+    if (!state.starts_with("22")) return;  // data exceptions
+    const pg::detail::TableText& table = state_->environment.table;
+    std::string refused;
+    try {
+      session.exec("ROLLBACK");
+      state_->mapping.for_each_sent(item, [&](std::size_t number, const std::string& text) {
+        const pg::detail::ColumnText& column = table.columns[number];
+        if (refused.empty() && pg::detail::value_is_refused(session, table, column, text, state)) {
+          refused = column.quoted;
+        }
+      });
+      session.exec("BEGIN");  // for whoever rolls it back
+    } catch (const std::exception&) {
+      return;  // then the message stays as it is
+    }
+    if (refused.empty()) return;
+    pg::detail::rethrow_with(error,
+                             "column " + refused + " cannot take the value: " + error.what());
+  }
+
+  /// What is known about a row whose key is that of no item. Which of several it was saved for,
+  /// nobody can tell; the batch is halved until one item is left.
+  std::string foreign_key(std::span<const Item> items, const pqxx::result& rows,
+                          std::size_t row) const {
+    if (items.size() > 1) return "one of " + std::to_string(items.size());
+    std::string difference = state_->mapping.key_difference(items.front().key(), rows, row);
+    return difference.empty() ? "one came back twice" : difference;
+  }
+
+  static constexpr std::string_view other_text_form =
+      "its text is not the one that the server gives it: write the key as the server does (a uuid "
+      "in lower case), or map a member of a type that has one text for each value";
 
   static void erase_chunk(pg::detail::Session& session, pg::detail::Parameters&& parameters) {
     const pqxx::result rows = session.exec(pg::detail::StatementName::erase, std::move(parameters));

@@ -1,4 +1,5 @@
 // EXPECT: lazywriter knows libpqxx 6.4, 7.x and 8.x; this one is newer
+// PRECOMPILED: none
 #include <pqxx/pqxx>
 
 #ifndef LAZYWRITER_COMPILE_FAIL_CONTROL

@@ -1,4 +1,4 @@
-// EXPECT: a function given to update or compute returns void, or bool
+// EXPECT: a function given to update, compute or for_each returns exactly void or bool
 #include <lazywriter/lazy_writer_cache.hpp>
 #include <lazywriter/no_op_reader_writer.hpp>
 #include <string>

@@ -1,4 +1,5 @@
-#include "lazywriter/detail/dirty_list.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/table/dirty_list.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,13 @@
-#include "lazywriter/detail/dirty_queue.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/table/dirty_queue.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lazywriter::detail {
@@ -78,7 +83,8 @@ TEST_F(DirtyQueueTest, WhatTheTurnDidNotComeToWaitsBehindWhatIsKept) {
   queue_.end_turn();
   EXPECT_EQ(queue_.oldest(), 10);
   EXPECT_EQ(turn(), (std::vector{1, 2, 3, 0}));
-  queue_.forget();
+  for (int i = 0; i < 4; ++i)
+    EXPECT_NE(queue_.take(), nullptr);
   write(2, 30);
   queue_.begin_turn();
   queue_.end_turn();
@@ -127,7 +133,9 @@ TEST_F(DirtyQueueTest, AnEntryLeavesOutOfTurnWhereverItStands) {
     queue_.end_turn();
     for (const int next : turn())
       order.push_back(next);
-    queue_.forget();
+    while (queue_.take() != nullptr)
+      continue;
+    queue_.end_turn();
     return order;
   };
   stand_everywhere();
@@ -141,17 +149,44 @@ TEST_F(DirtyQueueTest, AnEntryLeavesOutOfTurnWhereverItStands) {
   EXPECT_EQ(due_then_next_turn(), (std::vector{1, 0}));
 }
 
-TEST_F(DirtyQueueTest, ForgetsAllThreeLists) {
+TEST_F(DirtyQueueTest, AllThreeListsAreWalkedAndTakenFrom) {
   write(0, 10);
   write(1, 20);
   queue_.begin_turn();
   queue_.wait_again(*queue_.next(), Place::front);
   write(2, 30);
-  queue_.forget();
-  EXPECT_EQ(queue_.oldest(), no_stamp);
-  EXPECT_EQ(queue_.next(), nullptr);
+  EXPECT_EQ(queue_.size(), 3U);
+  std::vector<int> walked;
+  DirtyQueue<Node>::Walk walk;
+  while (queue_.step(walk, [&](Node& node) { walked.push_back(node.first); })) {
+  }
+  std::sort(walked.begin(), walked.end());
+  EXPECT_EQ(walked, (std::vector{0, 1, 2}));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_NE(queue_.take(), nullptr);
+  EXPECT_EQ(queue_.take(), nullptr);
+  EXPECT_EQ(queue_.size(), 0U);
   queue_.end_turn();
+  EXPECT_EQ(queue_.oldest(), no_stamp);
   EXPECT_TRUE(turn().empty());
+}
+
+TEST_F(DirtyQueueTest, AWalkInStepsComesToWhatIsWrittenMeanwhile) {
+  std::deque<Node> many;
+  for (int i = 0; i < 100; ++i)
+    queue_.wait(many.emplace_back(i, State{}));
+  std::vector<int> walked;
+  const auto visit = [&](Node& node) { walked.push_back(node.first); };
+  DirtyQueue<Node>::Walk walk;
+  ASSERT_TRUE(queue_.step(walk, visit));
+  EXPECT_LT(walked.size(), 50U);
+  for (int i = 100; i < 200; ++i)
+    queue_.wait(many.emplace_back(i, State{}));
+  while (queue_.step(walk, visit)) {
+  }
+  ASSERT_EQ(walked.size(), 200U);
+  for (int i = 0; i < 200; ++i)
+    EXPECT_EQ(walked[static_cast<std::size_t>(i)], i);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-#include "lazywriter/detail/entry_table.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/table/entry_table.hpp"
 
 #include <gtest/gtest.h>
 
@@ -91,6 +92,21 @@ class EntryTableTest : public ::testing::Test {
     }
     table_.end_turn();
     return keys;
+  }
+  /// Returns: how many were discarded, and how many of them left.
+  std::pair<std::size_t, std::size_t> discard_all() {
+    std::size_t discarded = 0;
+    std::size_t left = 0;
+    const auto discard = [&](Node& node) {
+      ++discarded;
+      left += table_.discard(node).empty() ? 0U : 1U;
+    };
+    while (Node* const node = table_.take_waiting())
+      discard(*node);
+    for (Node& node : table_.entries()) {
+      if (node.second.in_flight && node.second.holds_slot && !node.second.parked()) discard(node);
+    }
+    return {discarded, left};
   }
   void expect_counts(std::size_t visible, std::size_t clean, std::size_t slots,
                      std::size_t parked = 0, std::size_t in_flight = 0) {
@@ -238,7 +254,7 @@ TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedA
   table_.end_turn();
 
   Node& erased = dirty("c");
-  table_.hide_item(erased, old_);
+  table_.hide_item(erased, "c", old_);
   table_.begin_turn();
   while (table_.pin_next() != &erased)
     continue;
@@ -255,7 +271,7 @@ TEST_F(EntryTableTest, TheShortLandingLeavesATroubleAndADiscardedEntryToTheLongO
   table_.end_turn();
 
   Node& discarded = in_flight("b");
-  table_.discard_dirty([](Table::Removed&&) {});
+  discard_all();
   EXPECT_FALSE(table_.land_saved(discarded)) << "it gave its slot back already";
   table_.land(discarded, Place::back);
   table_.end_turn();
@@ -313,25 +329,74 @@ TEST_F(EntryTableTest, TheAgeOfTheOldestDoesNotOutliveIt) {
   EXPECT_EQ(table_.oldest_unsaved(), 20);
 }
 
-TEST_F(EntryTableTest, CountsWhatWasWrittenByATimeAndAllThatIsInFlight) {
+TEST_F(EntryTableTest, CountsAllThatIsUnsavedWhereTheOldestIsOldEnough) {
   EXPECT_EQ(table_.unsaved_by(100), 0U);
-  in_flight("flying", 10);
+  Node& flying = in_flight("flying", 10);
   dirty("early", 20);
-  dirty("late", 30);
   clean("clean");
-  Node& parked = dirty("parked", 15);
-  parked.second.trouble = std::make_unique<Trouble<std::string>>();
-  table_.mark_parked(parked);
-  EXPECT_EQ(table_.unsaved_by(5), 1U);
-  EXPECT_EQ(table_.unsaved_by(20), 2U);
-  EXPECT_EQ(table_.unsaved_by(30), 3U);
+  EXPECT_EQ(table_.unsaved_by(5), 0U);
+  EXPECT_EQ(table_.unsaved_by(10), 2U);
+  Table::give_back(flying, 10, false, true);
+  flying.second.trouble = std::make_unique<Trouble<std::string>>();
+  table_.mark_parked(flying);
+  table_.land(flying, Place::front);
+  table_.end_turn();
+  EXPECT_EQ(table_.unsaved_by(19), 0U) << "what is left was written later";
+  EXPECT_EQ(table_.unsaved_by(20), 1U);
+}
+
+TEST_F(EntryTableTest, WhatIsInFlightOrParkedIsFoundAndWhatLandsIsNot) {
+  const auto apart = [&] {
+    std::vector<std::string> keys;
+    Table::Apart::Walk walk;
+    walk.begin(table_.apart());
+    while (walk.step(table_.apart(), [&](Node& node) { keys.push_back(Table::key_of(node)); })) {
+    }
+    Table::Apart::Walk::end(table_.apart());
+    std::sort(keys.begin(), keys.end());
+    return keys;
+  };
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(apart(), Keys{});
+  for (const auto* key : {"a", "b", "c", "d"})
+    dirty(key);
+  EXPECT_EQ(apart(), Keys{});
+  table_.begin_turn();
+  while (Node* const node = table_.pin_next())
+    Table::take(*node);
+  EXPECT_EQ(apart(), (Keys{"a", "b", "c", "d"}));
+  EXPECT_TRUE(table_.land_saved(*find("b")));
+  for (const auto* key : {"a", "c"}) {
+    Node& node = *find(key);
+    Table::give_back(node, 10, false, true);
+    node.second.trouble = std::make_unique<Trouble<std::string>>();
+    table_.mark_parked(node);
+    table_.land(node, Place::back);
+  }
+  table_.land(*find("d"), Place::back);
+  table_.end_turn();
+  EXPECT_EQ(apart(), (Keys{"a", "c"}));
+  EXPECT_TRUE(table_.unpark(*find("a")));
+  EXPECT_EQ(apart(), Keys{"c"});
+  put("c", 2, 20);
+  EXPECT_EQ(apart(), Keys{});
+  Node& displaced = *find("a");
+  auto trouble = std::make_unique<Trouble<std::string>>();
+  trouble->displaced_key = "a";
+  table_.park_displaced(displaced, std::move(trouble), 30);
+  EXPECT_EQ(apart(), Keys{"a"});
+  table_.forget_parked(displaced);
+  EXPECT_EQ(apart(), Keys{});
 }
 
 TEST_F(EntryTableTest, ATombstoneIsInvisibleAndLeavesOnceCommitted) {
   Node& node = dirty(long_key(1));
-  table_.hide_item(node, old_);
+  table_.hide_item(node, long_key(1), old_);
   table_.mark_written(node, 11);
   EXPECT_EQ(find(long_key(1)), &node);
+  EXPECT_FALSE(node.second.has_item());
+  ASSERT_NE(old_.item(), nullptr);
+  EXPECT_EQ(old_.item()->name, long_key(1)) << "its destructor may need its key";
   expect_counts(0, 0, 1);
   table_.begin_turn();
   ASSERT_EQ(table_.pin_next(), &node);
@@ -407,7 +472,7 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
   EXPECT_TRUE(dirty_order().empty());
   EXPECT_FALSE(table_.unpark(node)) << "it would be saved under another key";
 
-  table_.hide_item(node, old_);
+  table_.hide_item(node, long_key(1), old_);
   table_.mark_written(node, 12);
   EXPECT_EQ(find(long_key(1)), &node);
   expect_counts(0, 0, 1);
@@ -417,12 +482,10 @@ TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
 TEST_F(EntryTableTest, DiscardingMakesDirtyCleanAndForgetsTombstones) {
   dirty("a");
   Node& b = dirty("b");
-  table_.hide_item(b, old_);
+  table_.hide_item(b, "b", old_);
   clean("c");
-  std::size_t left = 0;
-  EXPECT_EQ(
-      table_.discard_dirty([&](Table::Removed&& removed) { left += removed.empty() ? 0U : 1U; }),
-      2U);
+  const auto [discarded, left] = discard_all();
+  EXPECT_EQ(discarded, 2U);
   EXPECT_EQ(left, 1U);
   expect_counts(2, 2, 0);
   EXPECT_TRUE(dirty_order().empty());
@@ -431,7 +494,7 @@ TEST_F(EntryTableTest, DiscardingMakesDirtyCleanAndForgetsTombstones) {
 
 TEST_F(EntryTableTest, ADiscardInFlightIsHonouredWhenItLands) {
   Node& node = in_flight("a", 10);
-  EXPECT_EQ(table_.discard_dirty([](Table::Removed&&) {}), 1U);
+  EXPECT_EQ(discard_all().first, 1U);
   EXPECT_EQ(find("a"), &node) << "the flusher still points to it";
   expect_counts(1, 0, 0, 0, 1);
   Table::give_back(node, 10, false, true);
@@ -442,7 +505,7 @@ TEST_F(EntryTableTest, ADiscardInFlightIsHonouredWhenItLands) {
 
 TEST_F(EntryTableTest, AWriteAfterADiscardInFlightSurvivesTheFailure) {
   Node& node = in_flight("a", 10);
-  table_.discard_dirty([](Table::Removed&&) {});
+  discard_all();
   put("a", 2, 20);
   Table::give_back(node, 10, false, true);
   EXPECT_EQ(node.second.unsaved_since, 20);
@@ -468,15 +531,16 @@ TEST_F(EntryTableTest, OnlyCleanEntriesAreEvicted) {
   EXPECT_EQ(table.clean(), 0U);
 }
 
-TEST_F(EntryTableTest, RemoveCleanLeavesWhatIsUnsaved) {
+TEST_F(EntryTableTest, WhatMustStayForAnotherReasonIsNotEvicted) {
   clean("a");
-  Node& c = in_flight("c", 9);
-  dirty("b");
-  std::size_t buried = 0;
-  EXPECT_EQ(table_.remove_clean([&](Table::Removed&&) { ++buried; }), 1U);
-  EXPECT_EQ(buried, 1U);
-  EXPECT_EQ(find("a"), nullptr);
-  EXPECT_EQ(find("c"), &c);
+  clean("b");
+  std::size_t budget = 64;
+  const auto stays = [&](const Node& node) noexcept { return &node == find("a"); };
+  const auto evicted = table_.evict(budget, stays);
+  ASSERT_FALSE(evicted.empty());
+  EXPECT_EQ(evicted.mapped().item().key(), "b");
+  EXPECT_TRUE(table_.evict(budget, stays).empty());
+  EXPECT_FALSE(table_.evict(budget).empty());
 }
 
 }  // namespace

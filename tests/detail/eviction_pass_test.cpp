@@ -1,4 +1,5 @@
 // Passes of the eviction policy: pinned entries, budgets, entries that leave meanwhile.
+// CTEST_THREADS: none
 #include <gtest/gtest.h>
 
 #include <algorithm>

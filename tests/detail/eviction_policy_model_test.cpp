@@ -1,4 +1,5 @@
 // EvictionPolicy against the same policy in its plainest form, under random use.
+// CTEST_THREADS: none
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // Which entry the eviction policy picks, step by step.
+// CTEST_THREADS: none
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,10 +1,11 @@
-#include "lazywriter/detail/frequency_sketch.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/eviction/frequency_sketch.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstddef>
 
-#include "lazywriter/detail/ghost_table.hpp"
+#include "lazywriter/detail/eviction/ghost_table.hpp"
 
 namespace lazywriter::detail {
 namespace {

@@ -1,4 +1,5 @@
-#include "lazywriter/detail/ghost_table.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/eviction/ghost_table.hpp"
 
 #include <gtest/gtest.h>
 

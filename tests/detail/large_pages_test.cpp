@@ -1,4 +1,5 @@
-#include "lazywriter/detail/large_pages.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/base/large_pages.hpp"
 
 #include <gtest/gtest.h>
 

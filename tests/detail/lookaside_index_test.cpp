@@ -1,4 +1,5 @@
-#include "lazywriter/detail/lookaside_index.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/table/lookaside_index.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <latch>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -13,15 +15,16 @@
 #include <utility>
 #include <vector>
 
-#include "lazywriter/detail/backoff.hpp"
-#include "lazywriter/detail/call_scope.hpp"
-#include "lazywriter/detail/entry.hpp"
-#include "lazywriter/detail/flush_token.hpp"
-#include "lazywriter/detail/key_text.hpp"
-#include "lazywriter/detail/mutex.hpp"
-#include "lazywriter/detail/slot_budget.hpp"
-#include "lazywriter/detail/stamp_clock.hpp"
-#include "lazywriter/detail/store_monitor.hpp"
+#include "lazywriter/detail/base/backoff.hpp"
+#include "lazywriter/detail/base/call_scope.hpp"
+#include "lazywriter/detail/table/entry.hpp"
+#include "lazywriter/detail/flush/flush_token.hpp"
+#include "lazywriter/detail/base/key_text.hpp"
+#include "lazywriter/detail/base/mutex.hpp"
+#include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/base/stamp_clock.hpp"
+#include "lazywriter/detail/flush/store_monitor.hpp"
+#include "lazywriter/detail/flush/transaction_halt.hpp"
 #include "support/eventually.hpp"
 
 namespace lazywriter::detail {
@@ -50,17 +53,38 @@ TEST(BackoffTest, DoublesWithJitterUpToTheMost) {
   EXPECT_LE(backoff.after(4'000'000'000U), milliseconds{1'000});
 }
 
-TEST(BackoffTest, GrowsFromNothing) {
+TEST(BackoffTest, GrowsFromAMillisecondWhereNoneIsAskedFor) {
   Backoff backoff(milliseconds{0}, milliseconds{1'000});
-  EXPECT_EQ(backoff.after(1).count(), 0);
-  EXPECT_GE(backoff.after(2), milliseconds{1} / 2);
-  EXPECT_GE(backoff.after(3), milliseconds{1});
+  EXPECT_EQ(backoff.after(0).count(), 0);
+  EXPECT_EQ(backoff.after(1), milliseconds{1});
+  EXPECT_GE(backoff.after(2), milliseconds{1});
+  EXPECT_LE(backoff.after(2), milliseconds{2});
+  EXPECT_GE(backoff.after(3), milliseconds{2});
   EXPECT_GE(backoff.after(20), milliseconds{500});
 }
 
-TEST(BackoffTest, NoBackoffIsAllowed) {
+TEST(BackoffTest, IsNeverLessThanAMillisecondAfterAFailure) {
   Backoff none(milliseconds{0}, milliseconds{0});
-  EXPECT_EQ(none.after(7).count(), 0);
+  EXPECT_EQ(none.after(0).count(), 0);
+  EXPECT_EQ(none.after(1), milliseconds{1});
+  EXPECT_EQ(none.after(4'000'000'000U), milliseconds{1});
+  EXPECT_EQ(none.most().count(), 0) << "parking waits for that, and need not";
+  Backoff one(milliseconds{1}, milliseconds{1});
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(one.after(1), milliseconds{1});
+}
+
+TEST(FlushTokenTest, NobodyWaitsForARetiredOne) {
+  FlushToken token;
+  std::optional<FlushToken::Hold> held(std::in_place, token, std::nullopt);
+  EXPECT_TRUE(*held);
+  bool got_it = true;
+  std::thread waiting([&] { got_it = static_cast<bool>(FlushToken::Hold(token, std::nullopt)); });
+  token.retire();
+  waiting.join();
+  EXPECT_FALSE(got_it);
+  held.reset();
+  EXPECT_FALSE(FlushToken::Hold(token, std::nullopt)) << "it is free, and nobody gets it";
 }
 
 TEST(CallScopeTest, KnowsTheCachesAndKindsOfThisThread) {
@@ -153,35 +177,125 @@ TEST(SlotBudgetTest, IsExactWhateverCreditsAreDrawn) {
   EXPECT_EQ(budget.take(3), 2U);
 }
 
-TEST(SlotBudgetTest, AWaiterIsWokenByASlot) {
+TEST(SlotBudgetTest, AWaiterIsWokenByASlotThatIsItsOwn) {
   SlotBudget budget(1, 1);
   ASSERT_EQ(budget.take(1), 1U);
   EXPECT_FALSE(budget.wanted());
   SlotBudget::Waiter waiter(budget);
   EXPECT_TRUE(budget.wanted());
   EXPECT_FALSE(waiter.wait_until(Clock::now(), [] { return false; }));
-  EXPECT_TRUE(waiter.wait_until(Clock::now(), [] { return true; }));
+  EXPECT_FALSE(waiter.take_slot());
   std::thread giver([&] { budget.give(1); });
   EXPECT_TRUE(waiter.wait_until(Clock::time_point::max(), [] { return false; }));
   giver.join();
+  EXPECT_FALSE(budget.wanted());
+  EXPECT_EQ(budget.take(1), 0U);
+  EXPECT_TRUE(waiter.take_slot());
+  EXPECT_FALSE(waiter.take_slot());
+}
+
+TEST(SlotBudgetTest, WaitersAreServedInTurnAndEachSlotWakesOne) {
+  SlotBudget budget(3, 1);
+  ASSERT_EQ(budget.take(3), 3U);
+  SlotBudget::Waiter first(budget);
+  SlotBudget::Waiter second(budget);
+  SlotBudget::Waiter third(budget);
+  budget.give(2);
+  EXPECT_TRUE(first.has_slot());
+  EXPECT_TRUE(second.has_slot());
+  EXPECT_FALSE(third.has_slot());
+  EXPECT_EQ(budget.wakes(), 2U);
+  budget.give(1);
+  EXPECT_TRUE(third.has_slot());
+  EXPECT_EQ(budget.wakes(), 3U);
+  budget.give(1);
+  EXPECT_EQ(budget.wakes(), 3U);
   EXPECT_EQ(budget.take(1), 1U);
 }
 
-TEST(SlotBudgetTest, AWaiterIsToldOfASlotThatWasTakenBeforeItLooked) {
+TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
+  SlotBudget budget(5, 1);
+  ASSERT_EQ(budget.take(5), 5U);
+  SlotBudget::Waiter early(budget);
+  std::optional<SlotBudget::GivingMany> together(std::in_place, budget);
+  budget.give(1);
+  budget.give(1);
+  SlotBudget::Waiter late(budget);
+  EXPECT_FALSE(early.has_slot());
+  EXPECT_FALSE(late.has_slot());
+  EXPECT_EQ(budget.take(1), 0U) << "they are for those who wait";
+  budget.give(2);
+  together.reset();
+  EXPECT_TRUE(early.has_slot());
+  EXPECT_TRUE(late.has_slot());
+  EXPECT_EQ(budget.take(5), 2U);
+}
+
+TEST(SlotBudgetTest, NobodyTakesASlotPastThoseWhoWait) {
+  SlotBudget budget(2, 1);
+  ASSERT_EQ(budget.take(2), 2U);
+  {
+    SlotBudget::Waiter first(budget);
+    SlotBudget::Waiter second(budget);
+    budget.give(1);
+    EXPECT_EQ(budget.take(1), 0U);
+    EXPECT_TRUE(first.has_slot());
+    EXPECT_FALSE(second.has_slot());
+  }
+  EXPECT_EQ(budget.take(2), 1U) << "a slot that nobody took is free again";
+}
+
+TEST(SlotBudgetTest, AWaiterThatCameTooLateForASlotGetsItAtOnce) {
+  SlotBudget budget(1, 1);
+  SlotBudget::Waiter waiter(budget);
+  EXPECT_TRUE(waiter.has_slot());
+  EXPECT_TRUE(waiter.wait_until(Clock::now(), [] { return false; }));
+}
+
+TEST(SlotBudgetTest, AllWaitersCanBeToldToStop) {
   SlotBudget budget(1, 1);
   ASSERT_EQ(budget.take(1), 1U);
-  SlotBudget::Waiter waiter(budget);
-  std::latch waiting(1);
-  // As a slot that is given and taken again at once: waking, and none to be seen.
-  std::jthread giver_and_taker([&] {
-    waiting.wait();
-    budget.wake();
-  });
-  bool first = true;
-  EXPECT_TRUE(waiter.wait_until(Clock::now() + std::chrono::seconds{20}, [&] {
-    if (std::exchange(first, false)) waiting.count_down();  // under the lock that waking needs
-    return false;
-  }));
+  std::atomic<bool> stop{false};
+  std::latch waiting(4);
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      SlotBudget::Waiter waiter(budget);
+      bool first = true;
+      EXPECT_FALSE(waiter.wait_until(Clock::now() + std::chrono::minutes{2}, [&] {
+        if (std::exchange(first, false)) waiting.count_down();  // under the lock that waking needs
+        return stop.load();
+      }));
+    });
+  }
+  waiting.wait();
+  stop = true;
+  const auto start = Clock::now();
+  budget.wake_all();
+  threads.clear();
+  EXPECT_LT(Clock::now() - start, std::chrono::minutes{1});
+}
+
+TEST(SlotBudgetTest, WhereSlotsAreFewNoneIsKeptInReserve) {
+  EXPECT_EQ(SlotBudget(1, 65'536).credit(), 0U);
+  EXPECT_EQ(SlotBudget(7, 1).credit(), 0U);
+  EXPECT_EQ(SlotBudget(8, 1).credit(), 1U);
+  EXPECT_EQ(SlotBudget(1'000'000, 64).credit(), 32U);
+}
+
+TEST(SlotBudgetTest, OnlyShardsThatHaveSpareCreditsAreLookedAt) {
+  SlotBudget budget(1'000'000, 65'536);
+  const auto spare = [&] {
+    std::vector<std::size_t> shards;
+    budget.for_each_spare([&](std::size_t shard) { shards.push_back(shard); });
+    return shards;
+  };
+  EXPECT_TRUE(spare().empty());
+  for (const std::size_t shard : {0U, 63U, 64U, 65'535U})
+    budget.note_spare(shard, true);
+  EXPECT_EQ(spare(), (std::vector<std::size_t>{0, 63, 64, 65'535}));
+  budget.note_spare(63, false);
+  EXPECT_EQ(spare(), (std::vector<std::size_t>{0, 64, 65'535}));
 }
 
 TEST(StampClockTest, EveryTickIsNewAndKeepsTime) {
@@ -207,6 +321,29 @@ TEST(FlushTokenTest, HasOneHolderAndAWaitThatEnds) {
   }
   const FlushToken::Hold third(token, Clock::now());
   EXPECT_TRUE(third);
+}
+
+TEST(TransactionHaltTest, LetsNoneBeginAndWaitsForTheOneUnderWay) {
+  TransactionHalt halt;
+  std::optional<TransactionHalt::UnderWay> under_way(std::in_place, halt);
+  EXPECT_TRUE(*under_way);
+  halt.halt();
+  EXPECT_TRUE(halt.halted());
+  EXPECT_FALSE(TransactionHalt::UnderWay(halt));
+  EXPECT_FALSE(halt.wait_for_the_last(Clock::now()));
+  std::atomic<bool> ended{false};
+  std::latch waiting(1);
+  std::jthread waiter([&] {
+    waiting.count_down();
+    EXPECT_TRUE(halt.wait_for_the_last(Clock::time_point::max()));
+    EXPECT_TRUE(ended);
+  });
+  waiting.wait();
+  ended = true;
+  under_way.reset();
+  waiter.join();
+  EXPECT_FALSE(TransactionHalt::UnderWay(halt));
+  EXPECT_TRUE(halt.wait_for_the_last(Clock::now()));
 }
 
 TEST(KeyTextTest, WritesWhatPeopleUseAsKeys) {

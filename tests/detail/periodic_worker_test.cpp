@@ -1,4 +1,4 @@
-#include "lazywriter/detail/periodic_worker.hpp"
+#include "lazywriter/detail/base/periodic_worker.hpp"
 
 #include <gtest/gtest.h>
 
@@ -78,6 +78,59 @@ TEST(PeriodicWorkerTest, JoinWaitsForTheRunUnderWayAndStartsNoOther) {
   worker.join();
   EXPECT_TRUE(finished);
   EXPECT_EQ(runs, 1);
+}
+
+TEST(PeriodicWorkerTest, AWakeWaitsForTheTimeThatTheLastRunAskedForAHurryDoesNot) {
+  std::counting_semaphore<> ran(0);
+  std::atomic<int> runs{0};
+  PeriodicWorker worker([&]() -> PeriodicWorker::Turn {
+    ran.release();
+    // The first one asks to be left alone for good, the second one until a moment from now.
+    if (++runs == 1) return {never, never};
+    return {never, Clock::now() + std::chrono::milliseconds{1}};
+  });
+  worker.start(Clock::now());
+  ran.acquire();
+  worker.wake();
+  EXPECT_FALSE(ran.try_acquire_for(std::chrono::milliseconds{20}));
+  worker.hurry();
+  ran.acquire();
+  worker.wake();
+  ran.acquire();
+}
+
+TEST(PeriodicWorkerTest, FinishRunsOneLastThingAfterTheRunUnderWay) {
+  for (const bool with_job : {false, true}) {
+    std::latch in_job(1);
+    std::latch go_on(1);
+    std::atomic<int> runs{0};
+    std::atomic<bool> last{false};
+    PeriodicWorker worker([&] {
+      ++runs;
+      in_job.count_down();
+      go_on.wait();
+      return Clock::now();
+    });
+    if (with_job) {
+      worker.start(Clock::now());
+      in_job.wait();
+    } else {
+      worker.start_for_finish();
+      worker.wake();
+    }
+    worker.finish([&] {
+      EXPECT_EQ(runs, with_job ? 1 : 0);
+      last = true;
+    });
+    EXPECT_EQ(
+        worker.wait_until_done(Clock::now() + std::chrono::milliseconds{with_job ? 1 : 60'000}),
+        !with_job);
+    go_on.count_down();
+    EXPECT_TRUE(worker.wait_until_done(Clock::now() + std::chrono::minutes{1}));
+    worker.join();
+    EXPECT_TRUE(last);
+    EXPECT_EQ(runs, with_job ? 1 : 0);
+  }
 }
 
 TEST(PeriodicWorkerTest, WithoutAStartNothingRuns) {

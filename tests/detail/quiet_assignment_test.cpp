@@ -1,4 +1,5 @@
-#include "lazywriter/detail/quiet_assignment.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/base/quiet_assignment.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
-#include "lazywriter/detail/retry_policy.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/flush/retry_policy.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
-#include "lazywriter/detail/tag_match.hpp"
+// CTEST_THREADS: none
+#include "lazywriter/detail/table/tag_match.hpp"
 
 #include <gtest/gtest.h>
 

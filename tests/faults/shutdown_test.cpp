@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -140,7 +141,7 @@ TEST(Shutdown, AStoreThatCannotBeInterruptedIsWaitedForOnce) {
   gate->wait_for_arrival();
   cache.put({"b", 1});
   auto closing = in_background([&] { return cache.close(10ms); });
-  EXPECT_EQ(closing.wait_for(50ms), std::future_status::timeout);
+  EXPECT_EQ(closing.wait_for(300ms), std::future_status::timeout);
   gate->open();
   const auto result = closing.get();
   EXPECT_EQ(store.size() + result.unsaved.size(), 2U);
@@ -199,6 +200,70 @@ TEST(Shutdown, TheSecondCallReturnsTheFirstResult) {
   EXPECT_EQ(store.size(), 0U);
 }
 
+/// Effect: waits until close is back, for much longer than it was given. Returns: its result.
+CloseResult<Account> in_time(std::future<CloseResult<Account>>& closing, Store& store) {
+  if (closing.wait_for(20s) != std::future_status::ready) {
+    ADD_FAILURE() << "close outlives its time";
+    store.recover();
+  }
+  return closing.get();
+}
+
+TEST(Shutdown, CloseComesBackInTimeFromALogThatBlocks) {
+  for (const auto failing : {StoreCall::begin_tx, StoreCall::commit_tx}) {
+    for (const bool loops : {false, true}) {
+      const std::size_t before = thread_count();
+      Store store;
+      {
+        Cache cache{store, loops ? looping() : manual()};
+        store.fail_always(failing);
+        store.fail_always(StoreCall::warn, StoreFault::hang);
+        cache.put({"a", 1});
+        if (loops) store.wait_for_calls(StoreCall::warn, 1);
+        auto closing = in_background([&] { return cache.close(50ms); });
+        EXPECT_EQ(keys(in_time(closing, store)), std::vector<std::string>{"a"});
+        EXPECT_EQ(store.calls(StoreCall::warn), 1U);
+        EXPECT_EQ(value_of(cache.get("a")), 1);
+        store.recover();
+      }
+      EXPECT_TRUE(comes_down_to(before)) << "the destructor waits for that thread";
+      EXPECT_EQ(store.size(), 0U) << "what was handed back is not written any more";
+    }
+  }
+}
+
+TEST(Shutdown, ASecondCloseKeepsItsOwnTimeAndReturnsWhatIsUnsavedByThen) {
+  Store store;
+  Cache cache{store, manual()};
+  store.fail_always(StoreCall::begin_tx, StoreFault::hang);
+  cache.put({"a", 1});
+  cache.erase("b");
+  auto first = in_background([&] { return cache.close(1h); });
+  store.wait_for_calls(StoreCall::begin_tx, 1);
+  auto second = in_background([&] { return cache.close(1ms); });
+  const auto by_then = in_time(second, store);
+  EXPECT_EQ(keys(by_then), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(by_then.flush.pending, 2U);
+  EXPECT_FALSE(by_then.unsaved[0].error.empty());
+  EXPECT_FALSE(store.interrupted()) << "the first one still has its time";
+  store.recover();
+  EXPECT_TRUE(first.get().unsaved.empty());
+  EXPECT_TRUE(cache.close(0ms).unsaved.empty()) << "the first result";
+  EXPECT_EQ(store.size(), 1U);
+}
+
+TEST(Shutdown, CloseDoesNotWaitForAFind) {
+  Store store;
+  Cache cache{store, looping()};
+  store.fail_always(StoreCall::find, StoreFault::hang);
+  auto reader = in_background([&] { return cache.get("a"); });
+  store.wait_for_calls(StoreCall::find, 1);
+  auto closing = in_background([&] { return cache.close(20s); });
+  EXPECT_TRUE(in_time(closing, store).unsaved.empty());
+  store.recover();
+  EXPECT_FALSE(reader.get());
+}
+
 TEST(Shutdown, TwoThreadsMayClose) {
   Store store;
   Cache cache{store, looping()};
@@ -227,13 +292,14 @@ TEST(Shutdown, AnAdapterCallMustNotClose) {
 TEST(Shutdown, WhoWaitsForASlotIsToldSo) {
   Store store;
   CacheConfig config = looping({.max_dirty = 1});
-  config.backpressure_timeout = 1h;
+  config.backpressure_timeout = 2 * patience();
   Cache cache{store, config};
   store.fail_always();
   cache.put({"a", 1});
   auto writer = in_background([&] { cache.put({"b", 1}); });
   EXPECT_TRUE(eventually([&] { return cache.stats().backpressure_waits == 1; }));
   const auto result = cache.close(20ms);
+  EXPECT_EQ(writer.wait_for(patience()), std::future_status::ready);  // before its own timeout
   EXPECT_THROW(writer.get(), CacheClosed);
   EXPECT_EQ(keys(result), std::vector<std::string>{"a"});
 }

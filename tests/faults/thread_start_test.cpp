@@ -1,9 +1,11 @@
-// The second thread of the cache cannot start: the constructor throws and the first one is joined.
+// A thread cannot start: in the constructor, which throws and leaves none, or later, when the cache
+// needs none any more.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 
 #include <cerrno>
+#include <memory>
 #include <system_error>
 
 #include "support/manual_cache.hpp"
@@ -38,20 +40,31 @@ TEST(ThreadStart, AThreadThatCannotStartFailsTheConstructorAndLeavesNone) {
     threads_left = -1;
     EXPECT_TRUE(comes_down_to(before));
   }
-  const Cache healthy{Store{}, CacheConfig{}};
-  EXPECT_EQ(thread_count(), before + 2);
+  {
+    const Cache healthy{Store{}, CacheConfig{}};
+    EXPECT_EQ(thread_count(), before + 2);
+  }
+  const Cache without_loops{Store{}, manual()};
+  EXPECT_TRUE(comes_down_to(before + 1)) << "the one that close flushes on";
 }
 
-TEST(ThreadStart, CloseWithoutAThreadToKeepTheTimeHandsEverythingBack) {
-  Store store;
-  Cache cache{store, manual()};
-  cache.put({"a", 1});
-  threads_left = 0;
-  const auto result = cache.close(1s);
-  threads_left = -1;
-  EXPECT_EQ(store.size(), 0U);
-  ASSERT_EQ(result.unsaved.size(), 1U);
-  EXPECT_EQ(result.unsaved[0].key, "a");
+TEST(ThreadStart, CloseAndTheDestructorSaveWhereNoFurtherThreadCanStart) {
+  for (const bool loops : {false, true}) {
+    Store store;
+    CacheConfig config = manual();
+    config.close_timeout = 20s;
+    if (loops) config.flush_interval = config.prune_interval = 1h;
+    auto closed = std::make_unique<Cache>(store, config);
+    auto destroyed = std::make_unique<Cache>(store, config);
+    closed->put({"a", 1});
+    destroyed->put({"b", 1});
+    threads_left = 0;
+    EXPECT_TRUE(closed->close().unsaved.empty());
+    destroyed.reset();
+    threads_left = -1;
+    EXPECT_EQ(store.size(), 2U);
+    EXPECT_TRUE(store.warnings().empty());
+  }
 }
 
 }  // namespace

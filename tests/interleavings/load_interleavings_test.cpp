@@ -2,13 +2,15 @@
 // (operation), each with what the loader gets, what readers see, and what is unsaved then.
 #include <gtest/gtest.h>
 
-#include <exception>
+#include <cstddef>
 #include <functional>
 #include <future>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "support/eventually.hpp"
@@ -23,7 +25,7 @@ enum class Ending { finds, finds_nothing, throws };
 enum class Effect {
   nothing,  // the result of the load stands
   wins,     // what it wrote stands, and the result of the load is dropped
-  forgets,  // the result is too old: the loader asks again, and finds the row as it is by then
+  forgets,  // the result is not cached; the loader gets it all the same, or what is newer
   joins,    // it waits for the load and goes on with its result
   closes,
 };
@@ -124,6 +126,12 @@ std::vector<Operation> operations() {
        [](Cache& cache) {
          EXPECT_EQ(cache.preload(std::vector<Account>{{the_key, 3}}), 1U);
        }},
+      {"preload_erase_and_flush", forgets, gone, none,
+       [](Cache& cache) {
+         EXPECT_EQ(cache.preload(std::vector<Account>{{the_key, 3}}), 1U);
+         cache.erase(the_key);
+         EXPECT_TRUE(cache.flush().ok());
+       }},
       {"discard_dirty", nothing, unchanged, none,
        [](Cache& cache) { EXPECT_EQ(cache.discard_dirty(), 0U); }},
       {"prune", nothing, unchanged, none, [](Cache& cache) { EXPECT_EQ(cache.prune(), 0U); }},
@@ -141,18 +149,23 @@ class LoadInterleavings : public ::testing::TestWithParam<std::tuple<Ending, Ope
   static Operation operation() { return std::get<1>(GetParam()); }
 
   /// The first find waits with its answer in hand; with Ending::throws every one throws.
-  std::shared_ptr<Gate> block_load() {
+  std::shared_ptr<Gate> block_load() { return block_load(store); }
+  static std::shared_ptr<Gate> block_load(Store& at) {
     struct Opener {
       std::shared_ptr<Gate> gate = std::make_shared<Gate>();
       ~Opener() { gate->open(); }
     };
     const auto opener = std::make_shared<Opener>();
-    store.on_call([gate = opener->gate](StoreCall call, FaultTime time) {
+    at.on_call([gate = opener->gate](StoreCall call, FaultTime time) {
       if (call != StoreCall::find || time != FaultTime::after_effect) return;
       gate->pass();
       if (ending() == Ending::throws) throw StoreDown("find failed");
     });
     return {opener, opener->gate.get()};
+  }
+
+  static bool invalidates() {
+    return std::string(operation().name).starts_with("invalidate") && ending() == Ending::finds;
   }
 
   static std::optional<int> found() {
@@ -196,17 +209,15 @@ TEST_P(LoadInterleavings, EndAsTheTableSays) {
     }
   } else {
     operation().run(cache);
-    // What the load has in its hands is too old now.
-    if (std::string(operation().name).starts_with("invalidate") && ending() == Ending::finds) {
-      store.insert({the_key, after});
-    }
+    // What the load has in its hands is older now than the row.
+    if (invalidates()) store.insert({the_key, after});
     gate->open();
   }
   const Got got = result_of(loader);
+  // A compute that joined settles by itself that there is nothing.
+  EXPECT_LE(store.calls(StoreCall::find), effect == Effect::joins ? 2U : 1U);
 
-  const bool refound = effect == Effect::forgets && operation().seen(0) == 0;
-  std::optional<int> expected = operation().seen(found());
-  if (refound && ending() == Ending::finds) expected = after;
+  const std::optional<int> expected = operation().seen(found());
   const auto dirty = operation().dirty(found());
   if (throws && effect != Effect::wins) {
     EXPECT_TRUE(got.threw || effect == Effect::closes);
@@ -218,7 +229,7 @@ TEST_P(LoadInterleavings, EndAsTheTableSays) {
     EXPECT_FALSE(got.threw);
     // A joining change comes before or after what the loader reads.
     EXPECT_TRUE(got.value == expected || (effect == Effect::joins && got.value == found()));
-    EXPECT_EQ(seen(cache, the_key), expected);
+    EXPECT_EQ(seen(cache, the_key), effect == Effect::forgets ? std::nullopt : expected);
     EXPECT_EQ(cache.dirty_count(), dirty);
   }
   EXPECT_TRUE(cache.parked().empty());
@@ -228,7 +239,54 @@ TEST_P(LoadInterleavings, EndAsTheTableSays) {
   EXPECT_TRUE(cache.flush().ok());
   if (!throws && operation().name != std::string("preload") &&
       operation().name != std::string("put_and_discard")) {
-    EXPECT_EQ(value_of(store.row(the_key)), expected);
+    EXPECT_EQ(value_of(store.row(the_key)), invalidates() ? after : expected);
+  }
+}
+
+/// How the thread that loads changes what it finds: by update or compute.
+using Change = std::function<void(Cache&)>;
+
+void add_by_update(Cache& cache) {
+  cache.update(the_key, [](Account& item) { item.value += 100; });
+}
+void add_by_compute(Cache& cache) {
+  cache.compute(the_key, [](std::optional<Account>& item) {
+    if (!item) item = Account{the_key, 0};
+    item->value += 100;
+  });
+}
+
+TEST_P(LoadInterleavings, AChangeStartsFromTheNewestOfItsProcess) {
+  const Effect effect = operation().effect;
+  const bool throws = ending() == Ending::throws;
+  if (effect == Effect::joins || effect == Effect::closes) return;
+  for (const auto& [change, creates] :
+       {std::pair<Change, bool>{add_by_update, false}, {add_by_compute, true}}) {
+    Store here;
+    Cache one{here, manual()};
+    if (ending() == Ending::finds) here.insert({the_key, before});
+    const auto gate = block_load(here);
+    auto loader = in_background([&, &add = change] { add(one); });
+    gate->wait_for_arrival();
+    operation().run(one);
+    gate->open();
+    const std::optional<int> base = operation().seen(found());
+    if (throws && effect != Effect::wins) {
+      EXPECT_THROW(loader.get(), StoreDown);
+      continue;
+    }
+    loader.get();
+    EXPECT_EQ(here.calls(StoreCall::find), 1U);
+    std::optional<int> changed = base;
+    if (base || creates) changed = base.value_or(0) + 100;
+    EXPECT_EQ(seen(one, the_key), changed);
+    here.on_call(nullptr);
+    EXPECT_TRUE(one.flush().ok());
+    const bool in_memory_alone = operation().name == std::string("preload") ||
+                                 operation().name == std::string("put_and_discard");
+    if (!in_memory_alone || changed != base) {
+      EXPECT_EQ(value_of(here.row(the_key)), changed);
+    }
   }
 }
 
@@ -265,7 +323,7 @@ TEST(LoadRaces, NobodyJoinsAStaleLoad) {
   EXPECT_TRUE(cache.invalidate(the_key));
   EXPECT_EQ(value_of(cache.get(the_key)), after);  // its own find, while the old one hangs
   gate.open();
-  EXPECT_EQ(value_of(loader.get()), after);
+  EXPECT_EQ(value_of(loader.get()), after);  // that entry is the answer
   EXPECT_EQ(seen(cache, the_key), after);
 }
 
@@ -305,7 +363,7 @@ TEST(LoadRaces, AnErasedRowThatIsFlushedMeanwhileDoesNotComeBack) {
   EXPECT_FALSE(cache.contains(the_key));
 }
 
-TEST(LoadRaces, WhatCameInAndWasEvictedMeanwhileIsReadAgain) {
+TEST(LoadRaces, WhatCameInMeanwhileIsNotEvictedBeforeTheLoadIsOver) {
   const auto put = [](Cache& cache, Store&) {
     cache.put({the_key, 3});
     EXPECT_TRUE(cache.flush().ok());
@@ -324,11 +382,237 @@ TEST(LoadRaces, WhatCameInAndWasEvictedMeanwhileIsReadAgain) {
     come_in(cache, store);
     cache.preload(std::vector<Account>{{"other 1", 1}, {"other 2", 1}});
     cache.prune();
-    EXPECT_FALSE(cache.contains(the_key));
+    EXPECT_TRUE(cache.contains(the_key));
     gate->open();
     EXPECT_EQ(value_of(loader.get()), 3);
-    EXPECT_EQ(value_of(cache.get(the_key)), 3);
+    EXPECT_EQ(store.calls(StoreCall::find), 1U);
   }
+}
+
+/// Every call that asks the store on a miss. Each returns the value that it came to.
+struct Asking {
+  const char* name;
+  bool changes;
+  std::function<std::optional<int>(Cache&)> call;
+};
+
+std::vector<Asking> every_asking_call() {
+  return {{"get", false, [](Cache& cache) { return value_of(cache.get(the_key)); }},
+          {"get_into", false,
+           [](Cache& cache) {
+             Account out;
+             return cache.get_into(the_key, out) ? std::optional<int>{out.value} : std::nullopt;
+           }},
+          {"visit", false,
+           [](Cache& cache) {
+             std::optional<int> value;
+             cache.visit(the_key, [&](const Account& item) { value = item.value; });
+             return value;
+           }},
+          {"update", true,
+           [](Cache& cache) {
+             std::optional<int> value;
+             cache.update(the_key, [&](Account& item) { value = ++item.value; });
+             return value;
+           }},
+          {"update that changes nothing", false,
+           [](Cache& cache) {
+             std::optional<int> value;
+             cache.update(the_key, [&](Account& item) {
+               value = item.value;
+               return false;
+             });
+             return value;
+           }},
+          {"compute", true,
+           [](Cache& cache) {
+             std::optional<int> value;
+             cache.compute(the_key, [&](std::optional<Account>& item) {
+               if (item) value = ++item->value;
+             });
+             return value;
+           }},
+          {"compute that changes nothing", false, [](Cache& cache) {
+             std::optional<int> value;
+             cache.compute(the_key, [&](std::optional<Account>& item) {
+               value = value_of(item);
+               return false;
+             });
+             return value;
+           }}};
+}
+
+/// Effect: while each find has its answer in hand, `f` runs. A call that asked for ever ends by an
+/// exception.
+void during_every_find(Store& store, std::function<void()> f) {
+  store.on_call([&store, f = std::move(f)](StoreCall call, FaultTime time) {
+    if (call != StoreCall::find || time != FaultTime::after_effect) return;
+    if (store.calls(StoreCall::find) > 20) throw StoreDown("asked again and again");
+    in_background(f).get();
+  });
+}
+
+TEST(MissesEnd, AfterOneFindWhateverIsInvalidatedMeanwhile) {
+  for (const auto& asking : every_asking_call()) {
+    for (const bool all : {false, true}) {
+      Store store;
+      store.insert({the_key, before});
+      Cache cache{store, manual()};
+      during_every_find(store, [&] {
+        if (all) {
+          cache.invalidate_all();
+        } else {
+          EXPECT_TRUE(cache.invalidate(the_key));
+        }
+      });
+      EXPECT_EQ(asking.call(cache), before + (asking.changes ? 1 : 0)) << asking.name;
+      EXPECT_EQ(store.calls(StoreCall::find), 1U) << asking.name;
+      EXPECT_EQ(cache.contains(the_key), asking.changes) << asking.name;
+      EXPECT_EQ(cache.dirty_count(), asking.changes ? 1U : 0U) << asking.name;
+      EXPECT_EQ(cache.prune(), 0U);
+    }
+  }
+}
+
+TEST(MissesEnd, AfterOneFindWithTheNewestValueWhateverIsWrittenAndForgottenMeanwhile) {
+  for (const auto& asking : every_asking_call()) {
+    for (const bool all : {false, true}) {
+      Store store;
+      store.insert({the_key, before});
+      Cache cache{store, manual()};
+      during_every_find(store, [&] {
+        for (const int value : {30, 40}) {
+          cache.put({the_key, value});
+          EXPECT_TRUE(cache.flush().ok());
+          if (all) {
+            cache.invalidate_all();
+          } else {
+            EXPECT_TRUE(cache.invalidate(the_key));
+          }
+        }
+      });
+      EXPECT_EQ(asking.call(cache), 40 + (asking.changes ? 1 : 0)) << asking.name;
+      EXPECT_EQ(store.calls(StoreCall::find), 1U) << asking.name;
+      EXPECT_EQ(cache.contains(the_key), asking.changes) << asking.name;
+      EXPECT_TRUE(cache.flush().ok());
+      EXPECT_EQ(value_of(store.row(the_key)), 40 + (asking.changes ? 1 : 0)) << asking.name;
+    }
+  }
+}
+
+TEST(MissesEnd, AfterOneFindWithNothingIfTheRowWasErasedMeanwhile) {
+  for (const auto& asking : every_asking_call()) {
+    Store store;
+    store.insert({the_key, before});
+    Cache cache{store, manual()};
+    during_every_find(store, [&] {
+      cache.put({the_key, 30});
+      EXPECT_TRUE(cache.flush().ok());
+      EXPECT_TRUE(cache.invalidate(the_key));
+      cache.erase(the_key);
+      EXPECT_TRUE(cache.flush().ok());
+    });
+    EXPECT_EQ(asking.call(cache), std::nullopt) << asking.name;
+    EXPECT_EQ(store.calls(StoreCall::find), 1U) << asking.name;
+    EXPECT_TRUE(cache.flush().ok());
+    EXPECT_FALSE(store.row(the_key)) << asking.name;
+  }
+}
+
+TEST(MissesEnd, WithNothingIfTheRowThatAnotherLoadBroughtWasErasedMeanwhile) {
+  for (const auto& asking : every_asking_call()) {
+    Store store;
+    store.insert({the_key, before});
+    Cache cache{store, manual()};
+    bool once = true;
+    during_every_find(store, [&] {
+      if (!std::exchange(once, false)) return;
+      EXPECT_TRUE(cache.invalidate(the_key));
+      EXPECT_EQ(value_of(cache.get(the_key)), before);
+      EXPECT_TRUE(cache.contains(the_key));
+      cache.erase(the_key);
+      EXPECT_TRUE(cache.flush().ok());
+    });
+    EXPECT_EQ(asking.call(cache), std::nullopt) << asking.name;
+    EXPECT_EQ(store.calls(StoreCall::find), 2U) << asking.name;
+    EXPECT_FALSE(cache.contains(the_key)) << asking.name;
+  }
+}
+
+TEST(MissesEnd, AChangeAsksOnceMoreWhereAnEntryWasGivenUpUnsaved) {
+  for (const auto& asking : every_asking_call()) {
+    for (const bool erase : {false, true}) {
+      Store store;
+      store.insert({the_key, before});
+      Cache cache{store, manual()};
+      bool once = true;
+      during_every_find(store, [&] {
+        if (!std::exchange(once, false)) return;
+        cache.put({the_key, 30});
+        EXPECT_TRUE(cache.flush().ok());
+        if (erase) {
+          cache.erase(the_key);
+          EXPECT_EQ(cache.discard_dirty(), 1U);
+        } else {
+          store.reject(the_key);
+          cache.put({the_key, 40});
+          cache.flush();
+          EXPECT_TRUE(cache.discard_parked(the_key));
+          store.accept(the_key);
+        }
+      });
+      const auto value = asking.call(cache);
+      // A read may return what the key held when it began; a change must not start from there.
+      const bool reads = store.calls(StoreCall::find) == 1;
+      EXPECT_EQ(value, reads ? before : 30 + (asking.changes ? 1 : 0)) << asking.name;
+      EXPECT_TRUE(!reads || !asking.changes) << asking.name;
+      EXPECT_LE(store.calls(StoreCall::find), 2U) << asking.name;
+      EXPECT_TRUE(cache.flush().ok());
+      EXPECT_EQ(value_of(store.row(the_key)), 30 + (asking.changes ? 1 : 0)) << asking.name;
+    }
+  }
+}
+
+TEST(MissesEnd, AChangeThatWaitsForASlotKeepsWhatItFound) {
+  Store store;
+  store.insert({the_key, before});
+  CacheConfig config = manual({.max_dirty = 1});
+  config.flush_interval = 1h;
+  Cache cache{store, config};
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  cache.put({"other", 1});
+  auto writer = in_background([&] { add_by_update(cache); });
+  EXPECT_TRUE(eventually([&] { return cache.stats().backpressure_waits == 1; }));
+  EXPECT_TRUE(cache.contains(the_key));
+  EXPECT_TRUE(cache.invalidate(the_key));
+  EXPECT_FALSE(cache.contains(the_key));
+  gate->open();
+  writer.get();
+  EXPECT_EQ(seen(cache, the_key), before + 100);
+  EXPECT_EQ(store.calls(StoreCall::find), 1U);
+}
+
+TEST(MissesEnd, ForThoseWhoWaitForTheLoadsOfOthers) {
+  constexpr int readers = 4;
+  constexpr int calls = 25;
+  Store store;
+  store.insert({the_key, before});
+  Cache cache{store, manual()};
+  store.on_call([&](StoreCall call, FaultTime time) {
+    if (call != StoreCall::find) return;
+    if (store.calls(StoreCall::find) > 10 * readers * calls) throw StoreDown("no end");
+    if (time == FaultTime::after_effect) cache.invalidate(the_key);
+  });
+  std::vector<std::future<void>> threads;
+  for (int t = 0; t < readers; ++t) {
+    threads.push_back(in_background([&] {
+      for (int i = 0; i < calls; ++i)
+        EXPECT_EQ(value_of(cache.get(the_key)), before);
+    }));
+  }
+  for (auto& thread : threads)
+    thread.get();
+  EXPECT_LE(store.calls(StoreCall::find), static_cast<std::size_t>(readers * calls));
 }
 
 }  // namespace

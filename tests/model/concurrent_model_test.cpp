@@ -2,7 +2,7 @@
 // (support/versioned_keys.hpp), no increment is lost or made twice, and the store's history of a
 // key only moves forward.
 //
-// It runs for LAZYWRITER_MODEL_SECONDS, by default 5, under ThreadSanitizer 60; for hours by
+// It runs for LAZYWRITER_MODEL_SECONDS, by default 5, under ThreadSanitizer 20; for hours by
 // build/tests-thread/tests/model_tests --gtest_filter=ConcurrentModel.*
 // CTEST_TIMEOUT: 600
 #include <gtest/gtest.h>
@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/inspector.hpp"
 #include "support/manual_cache.hpp"
 #include "support/sanitizer.hpp"
 #include "support/seed.hpp"
@@ -82,6 +83,7 @@ class ModelRun {
       EXPECT_EQ(value_of(cache.get(counters[c])), counted);
     }
     EXPECT_EQ(cache.dirty_count() + cache.parked().size(), 0U);
+    EXPECT_TRUE(detail::CacheInspector::fits(cache));
     EXPECT_TRUE(cache.close().unsaved.empty());
   }
 
@@ -221,7 +223,7 @@ class ModelRun {
   std::atomic<bool> stop_{false};
 };
 
-constexpr std::chrono::seconds default_time{LAZYWRITER_THREAD_SANITIZER != 0 ? 60 : 5};
+constexpr std::chrono::seconds default_time{LAZYWRITER_THREAD_SANITIZER != 0 ? 20 : 5};
 
 TEST(ConcurrentModel, ReadsAreLinearizableAndTheStoreOnlyMovesForward) {
   const char* const given = std::getenv("LAZYWRITER_MODEL_SECONDS");

@@ -1,3 +1,4 @@
+// CTEST_THREADS: none
 #include <gtest/gtest.h>
 
 #include <lazywriter/pqxx/array_literal.hpp>

@@ -17,6 +17,8 @@
 #include "support/eventually.hpp"
 
 namespace pgtest {
+// Of a name of its own, since the tests share a program and the other kind of Note is in it, too.
+inline namespace faulty_notes {
 
 namespace pg = lazywriter::pg;
 using namespace std::chrono_literals;
@@ -176,4 +178,5 @@ class CacheOnFaults : public Database {
   std::map<std::string, std::string> reference_;  // name, text
 };
 
+}  // namespace faulty_notes
 }  // namespace pgtest

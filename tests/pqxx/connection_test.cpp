@@ -207,7 +207,7 @@ TEST_F(Connection, InterruptEndsTheWriteUnderWayAndEveryLaterOneButNoLookup) {
   transaction.reset();
   const std::string message = message_of<pg::NotSent>([&] { store.begin_tx(); });
   EXPECT_THAT(message, HasSubstr("interrupted"));
-  EXPECT_EQ(store.classify(pg::NotSent{message}), lazywriter::WriteFailure::transient);
+  EXPECT_EQ(store.classify(pg::NotSent{message}), lazywriter::WriteFailure::unavailable);
   exec("INSERT INTO notes VALUES ('b', 'b')");
   EXPECT_EQ(store.find("b")->text, "b");
   EXPECT_EQ(rows(), "b=b");

@@ -43,9 +43,9 @@ class Doubt : public pgtest::Notes {
   pgtest::CommitProxy& proxy() { return *proxy_; }
 
   /// A store whose connections pass the proxy.
-  NoteStore make_store(lazywriter::PqxxOptions chosen) {
+  NoteStore make_store(lazywriter::PqxxOptions chosen, const std::string& user = "postgres") {
     return NoteStore{notes,
-                     "postgresql://postgres@127.0.0.1:" + std::to_string(proxy_->port()) +
+                     "postgresql://" + user + "@127.0.0.1:" + std::to_string(proxy_->port()) +
                          "/postgres?sslmode=disable&application_name=doubtful&options="
                          "-csearch_path%3D" +
                          schema(),
@@ -143,7 +143,7 @@ TEST_F(Doubt, IsSettledBeforeAnythingElseIsWritten) {
   for (int attempt = 0; attempt < 2; ++attempt) {
     const std::string message = message_of<pg::CommitInDoubt>([&] { store.begin_tx(); });
     EXPECT_THAT(message, HasSubstr("the backend of a commit in doubt does not end"));
-    EXPECT_EQ(store.classify(pg::CommitInDoubt{message}), lazywriter::WriteFailure::transient);
+    EXPECT_EQ(store.classify(pg::CommitInDoubt{message}), lazywriter::WriteFailure::in_doubt);
   }
   EXPECT_FALSE(store.find("a").has_value());  // lookups go on
   continue_backend();
@@ -188,6 +188,118 @@ TEST_F(Doubt, OfATransactionThatARestoredServerNeverSawIsOver) {
   Note again{"a", "new"};
   pgtest::save_one(store, again);
   EXPECT_EQ(rows(), "a=new");
+}
+
+TEST_F(Doubt, OfACommitThatFailedIsSettledByItsOwnBackendOnly) {
+  pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
+  pg::detail::Session session{environment, true};
+  const auto end_by = [&](const std::string& how) {
+    const auto id =
+        pg::detail::only_field(session.begin("READ WRITE", "SELECT pg_current_xact_id()"));
+    session.exec(how);
+    return id.value();
+  };
+  const std::string own = pg::detail::only_field(session.exec("SELECT pg_backend_pid()")).value();
+  const std::string committed = end_by("COMMIT");
+  EXPECT_EQ(pg::detail::status_after_error(session, {committed, {own, {}}}), "committed");
+  // Another one may be of a server that has crashed, and has given the number away again.
+  EXPECT_EQ(pg::detail::status_after_error(session, {committed, {"1", {}}}), std::nullopt);
+  const std::string aborted = end_by("ROLLBACK");
+  EXPECT_EQ(pg::detail::status_after_error(session, {aborted, {"1", {}}}), "aborted");
+}
+
+// ---- a server that crashed in between
+
+/// A doubt about a transaction of which nothing had reached the disk when the server crashed, so
+/// that the next transaction gets its number.
+class LostNumber : public Doubt {
+ protected:
+  void SetUp() override {
+    Doubt::SetUp();
+    exec("ALTER SYSTEM SET wal_writer_delay = '10s'");  // nothing is written but by a COMMIT
+    exec("SELECT pg_reload_conf()");
+    exec("CHECKPOINT");
+    value("SELECT pg_current_xact_id()");
+  }
+  void TearDown() override {
+    pgtest::control_server("start");
+    exec("ALTER SYSTEM RESET wal_writer_delay");
+    exec("SELECT pg_reload_conf()");
+  }
+
+  /// Effect: leaves a doubt behind while the transaction is still under way.
+  void save_in_doubt_and_note(NoteStore& store) {
+    proxy().at_commit(AtCommit::hold_and_cut, [this] {
+      note_backend();
+      number_ = value("SELECT backend_xid FROM pg_stat_activity WHERE pid = " + noted_backend());
+    });
+    save_in_doubt(store, {"a", "old"});
+  }
+
+  void expect_nobody_is_terminated(NoteStore& store) {
+    pgtest::Admin innocent = admin();
+    // The same user, and at last the same number.
+    for (std::string number; number != number_;) {
+      innocent.exec("BEGIN");
+      number = innocent.value("SELECT pg_current_xact_id()");
+      if (number == number_) break;
+      ASSERT_LT(std::stoll(number), std::stoll(number_)) << "the number was not lost";
+      innocent.exec("COMMIT");
+    }
+    innocent.exec("INSERT INTO notes VALUES ('other', 'kept')");
+    Note again{"a", "new"};
+    pgtest::save_one(store, again);
+    innocent.exec("COMMIT");
+    EXPECT_EQ(rows(), "a=new,other=kept");
+  }
+
+ private:
+  std::string number_;  // of the transaction in doubt
+};
+
+TEST_F(LostNumber, AfterTheServerWasKilledBelongsToAnInnocentTransaction) {
+  NoteStore store = make_store(options());
+  save_in_doubt_and_note(store);
+  pgtest::control_server("kill");
+  pgtest::control_server("start");
+  expect_nobody_is_terminated(store);
+}
+
+TEST_F(LostNumber, AfterABackendWasKilledBelongsToAnInnocentTransaction) {
+  NoteStore store = make_store(options());
+  save_in_doubt_and_note(store);
+  const std::string started = value("SELECT pg_postmaster_start_time()");
+  ::kill(std::stoi(noted_backend()), SIGKILL);  // the postmaster ends all, and starts them anew
+  pgtest::wait_until("the server has recovered", [this] {
+    try {
+      return value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + noted_backend()) == "0";
+    } catch (const std::exception&) {
+      return false;
+    }
+  });
+  EXPECT_EQ(value("SELECT pg_postmaster_start_time()"), started);
+  expect_nobody_is_terminated(store);
+}
+
+TEST_F(Doubt, OfABackendThatTheRoleMayNotSeeIsSettledByTheNumber) {
+  const std::string role = schema() + "_role";
+  exec("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+       "; GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO " + role + "; CREATE ROLE " + role +
+       "_login LOGIN; GRANT " + role + " TO " + role + "_login; ALTER ROLE " + role +
+       "_login SET role = " + role);
+  {
+    NoteStore store = make_store(options(), role + "_login");
+    proxy().at_commit(AtCommit::hold_and_cut, [this] { note_backend(); });
+    save_in_doubt(store, {"a", "old"});
+    EXPECT_THAT(message_of<pg::CommitInDoubt>([&] { store.begin_tx(); }),
+                HasSubstr("the backend of a commit in doubt does not end"));
+    proxy().release();
+    wait_for_end_of_backend();
+    EXPECT_EQ(rows(), "a=old");
+    erase(store, "a");
+    EXPECT_EQ(rows(), "");
+  }
+  exec("DROP ROLE " + role + "_login; DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 
 // ---- the cache above it

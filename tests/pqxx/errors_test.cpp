@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "database.hpp"
@@ -52,6 +54,28 @@ class Errors : public pgtest::Database {
     }
     ADD_FAILURE() << "it was saved";
     return WriteFailure::transient;
+  }
+
+  /// How saving fails where there is no table to look into.
+  static WriteFailure failure_without_rows(Store& store) {
+    try {
+      Note note{"a", "a"};
+      pgtest::save_one(store, note);
+    } catch (const std::exception& error) {
+      return store.classify(error);
+    }
+    ADD_FAILURE() << "it was saved";
+    return WriteFailure::transient;
+  }
+
+  /// Effect: calls `test` with the name of a role that may do everything with `notes`.
+  template <class Test>
+  void with_role(const Test& test) {
+    const std::string role = schema() + "_role";
+    exec("CREATE ROLE " + role + " LOGIN; GRANT USAGE ON SCHEMA " + schema() + " TO " + role +
+         "; GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO " + role);
+    test(role);
+    exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
   }
 
   static void erase(Store& store, const std::vector<std::string>& keys) {
@@ -111,7 +135,7 @@ TEST_F(Errors, ARollbackByTheServerIsNeverTakenForACommit) {
   pg::detail::Environment environment{url(), options(), pg::detail::describe(notes)};
   pg::detail::Writer writer{environment};
   auto transaction = writer.begin();
-  writer.within(transaction, [](pg::detail::Session& session) {
+  writer.within(transaction, 1, [](pg::detail::Session& session) {
     session.exec("INSERT INTO notes VALUES ('a', 'a')");
     EXPECT_THROW(session.exec("SELECT 1/0"), pqxx::sql_error);
   });
@@ -222,16 +246,19 @@ TEST_F(Errors, AnySqlstateOfATriggerIsClassified) {
   Store store{notes, url(), options()};
   trigger(
       "IF NEW.text <> 'fine' THEN RAISE EXCEPTION USING ERRCODE = NEW.text; END IF; RETURN NEW;");
-  for (const char* const state : {"23505", "22001", "P0001", "54000", "ABCDE", "44000", "21000"}) {
-    EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::rejected) << state;
-    expect_works(store);
-  }
-  for (const char* const state :
-       {"40001", "40P01", "42501", "53100", "53200", "53300", "55P03", "57014", "2200H", "0A000",
-        "26000", "57P01", "58030", "XX000", "08006"}) {
-    EXPECT_EQ(failure_of(store, {{"a", state}}), WriteFailure::transient) << state;
-    expect_works(store);
-  }
+  const auto expect_all = [&](WriteFailure expected, std::initializer_list<const char*> states) {
+    for (const char* const state : states) {
+      EXPECT_EQ(failure_of(store, {{"a", state}}), expected) << state;
+      expect_works(store);
+    }
+  };
+  // What a trigger says about access is the row's fault: the table is there, and so are the rights.
+  expect_all(WriteFailure::rejected, {"23505", "22001", "P0001", "54000", "ABCDE", "44000", "21000",
+                                      "42501", "42P01", "3F000"});
+  expect_all(WriteFailure::transient, {"40001", "40P01", "53200", "55P03", "57014", "2200H",
+                                       "0A000", "26000", "XX000", "42703"});
+  expect_all(WriteFailure::unavailable,
+             {"53100", "53300", "57P01", "58030", "08006", "25006", "28000", "3D000"});
 }
 
 TEST_F(Errors, AStatementThatTakesTooLongIsTransient) {
@@ -325,25 +352,91 @@ TEST_F(Errors, ALookupThatFailsHasNotFoundNothing) {
   exec("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 
-TEST_F(Errors, MissingTableAndRightsAreTransient) {
+TEST_F(Errors, AMissingTableIsUnavailable) {
   lazywriter::PqxxOptions chosen = options();
   chosen.verify_schema = false;
-  exec("DROP TABLE notes");
-  Store store{notes, url(), chosen};
-  const auto classify = [&] {
-    try {
-      Note note{"a", "a"};
-      pgtest::save_one(store, note);
-    } catch (const std::exception& error) {
-      return store.classify(error);
+  for (const bool prepared : {true, false}) {
+    chosen.prepared = prepared;
+    exec("ALTER TABLE notes RENAME TO elsewhere");
+    Store store{notes, url(), chosen};
+    EXPECT_EQ(failure_without_rows(store), WriteFailure::unavailable);
+    EXPECT_THROW(store.find("a"), std::exception);
+    exec("ALTER TABLE elsewhere RENAME TO notes");
+    expect_works(store);
+  }
+}
+
+TEST_F(Errors, AMissingRightIsUnavailableAndARefusingPolicyIsTheRowsFault) {
+  exec("CREATE SEQUENCE numbers; ALTER TABLE notes ADD number bigint DEFAULT nextval('numbers')");
+  with_role([&](const std::string& role) {
+    exec("GRANT USAGE ON SEQUENCE numbers TO " + role);
+    Store store{notes, url("&user=" + role), options()};
+    for (const auto& [taken, given] : std::vector<std::pair<std::string, std::string>>{
+             {"REVOKE INSERT ON notes FROM ", "GRANT INSERT ON notes TO "},
+             {"REVOKE UPDATE ON notes FROM ", "GRANT UPDATE ON notes TO "},
+             {"REVOKE SELECT ON notes FROM ", "GRANT SELECT ON notes TO "},
+             {"REVOKE USAGE ON SEQUENCE numbers FROM ", "GRANT USAGE ON SEQUENCE numbers TO "},
+             {"REVOKE USAGE ON SCHEMA " + schema() + " FROM ",
+              "GRANT USAGE ON SCHEMA " + schema() + " TO "}}) {
+      exec(taken + role);
+      EXPECT_EQ(failure_of(store, {{"a", "a"}}), WriteFailure::unavailable) << taken;
+      exec(given + role);
+      expect_works(store);
     }
-    ADD_FAILURE();
-    return WriteFailure::rejected;
-  };
-  EXPECT_EQ(classify(), WriteFailure::transient);
-  EXPECT_THROW(store.find("a"), std::exception);
-  exec("CREATE TABLE notes (name text PRIMARY KEY, text text NOT NULL)");
+    exec("REVOKE DELETE ON notes FROM " + role);
+    try {
+      erase(store, {"a"});
+      ADD_FAILURE();
+    } catch (const std::exception& error) {
+      EXPECT_EQ(store.classify(error), WriteFailure::unavailable) << error.what();
+    }
+    exec("GRANT DELETE ON notes TO " + role +
+         "; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;"
+         " CREATE POLICY theirs ON notes USING (name <> 'bad')");
+    EXPECT_EQ(failure_of(store, {{"bad", ""}}), WriteFailure::rejected);
+    EXPECT_NE(message.find("row-level security"), std::string::npos) << message;
+    expect_works(store);
+  });
+}
+
+TEST_F(Errors, AMissingTableThatATriggerUsesIsTheRowsFault) {
+  Store store{notes, url(), options()};
+  trigger("IF NEW.name = 'bad' THEN INSERT INTO archive VALUES (1); END IF; RETURN NEW;");
+  EXPECT_EQ(failure_of(store, {{"bad", ""}}), WriteFailure::rejected);
+  EXPECT_NE(message.find("archive"), std::string::npos) << message;
   expect_works(store);
+}
+
+TEST_F(Errors, AnInquiryNobodyAnswersMeansUnavailable) {
+  Store store{notes, url(), options()};
+  const pqxx::insufficient_privilege error{"", "", "42501"};
+  EXPECT_EQ(store.classify(error), WriteFailure::rejected);
+  {
+    // The connection that is kept is broken: it is asked once more, on a fresh one.
+    expect_works(store);
+    exec(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
+        " 'lazywriter'; SELECT pg_sleep(0.1)");
+    EXPECT_EQ(store.classify(error), WriteFailure::rejected);
+  }
+  store.interrupt();
+  EXPECT_EQ(store.classify(error), WriteFailure::unavailable);
+}
+
+TEST_F(Errors, AFullQueueOfNotifyIsNobodysFault) {
+  const std::string usage =
+      "CREATE OR REPLACE FUNCTION pg_notification_queue_usage() RETURNS double precision"
+      " LANGUAGE sql AS 'SELECT ";
+  exec(usage + "0.99::double precision'");
+  // Found before the server's own function.
+  const std::string path = "options=-csearch_path%3D";
+  std::string own = url();
+  own.replace(own.find(path), path.size() + schema().size(), path + schema() + ",pg_catalog");
+  Store store{notes, own, options()};
+  trigger("IF NEW.name = 'bad' THEN RAISE SQLSTATE '54000'; END IF; RETURN NEW;");
+  EXPECT_EQ(failure_of(store, {{"bad", ""}}), WriteFailure::unavailable);
+  exec(usage + "0.5::double precision'");
+  EXPECT_EQ(failure_of(store, {{"bad", ""}}), WriteFailure::rejected);
 }
 
 TEST_F(Errors, NullForAMemberThatIsNotOptionalIsUnreadable) {

@@ -29,23 +29,23 @@ class FaultyRows : public CacheOnFaults {
     WriteFailure expected;
   };
   static constexpr std::array states{
-      State{"02000", WriteFailure::rejected},  State{"21000", WriteFailure::rejected},
-      State{"22001", WriteFailure::rejected},  State{"22P05", WriteFailure::rejected},
-      State{"23502", WriteFailure::rejected},  State{"23505", WriteFailure::rejected},
-      State{"23514", WriteFailure::rejected},  State{"23P01", WriteFailure::rejected},
-      State{"44000", WriteFailure::rejected},  State{"54000", WriteFailure::rejected},
-      State{"P0001", WriteFailure::rejected},  State{"P0002", WriteFailure::rejected},
-      State{"HV000", WriteFailure::rejected},  State{"ABCDE", WriteFailure::rejected},
-      State{"08006", WriteFailure::transient}, State{"0A000", WriteFailure::transient},
-      State{"2200H", WriteFailure::transient}, State{"25006", WriteFailure::transient},
-      State{"26000", WriteFailure::transient}, State{"28000", WriteFailure::transient},
-      State{"3D000", WriteFailure::transient}, State{"3F000", WriteFailure::transient},
-      State{"40001", WriteFailure::transient}, State{"40P01", WriteFailure::transient},
-      State{"42501", WriteFailure::transient}, State{"42P01", WriteFailure::transient},
-      State{"53100", WriteFailure::transient}, State{"53200", WriteFailure::transient},
-      State{"53300", WriteFailure::transient}, State{"55P03", WriteFailure::transient},
-      State{"57014", WriteFailure::transient}, State{"57P01", WriteFailure::transient},
-      State{"58030", WriteFailure::transient}, State{"XX000", WriteFailure::transient}};
+      State{"02000", WriteFailure::rejected},    State{"21000", WriteFailure::rejected},
+      State{"22001", WriteFailure::rejected},    State{"22P05", WriteFailure::rejected},
+      State{"23502", WriteFailure::rejected},    State{"23505", WriteFailure::rejected},
+      State{"23514", WriteFailure::rejected},    State{"23P01", WriteFailure::rejected},
+      State{"44000", WriteFailure::rejected},    State{"54000", WriteFailure::rejected},
+      State{"P0001", WriteFailure::rejected},    State{"P0002", WriteFailure::rejected},
+      State{"HV000", WriteFailure::rejected},    State{"ABCDE", WriteFailure::rejected},
+      State{"08006", WriteFailure::unavailable}, State{"0A000", WriteFailure::transient},
+      State{"2200H", WriteFailure::transient},   State{"25006", WriteFailure::unavailable},
+      State{"26000", WriteFailure::transient},   State{"28000", WriteFailure::unavailable},
+      State{"3D000", WriteFailure::unavailable}, State{"3F000", WriteFailure::rejected},
+      State{"40001", WriteFailure::transient},   State{"40P01", WriteFailure::transient},
+      State{"42501", WriteFailure::rejected},    State{"42P01", WriteFailure::rejected},
+      State{"53100", WriteFailure::unavailable}, State{"53200", WriteFailure::transient},
+      State{"53300", WriteFailure::unavailable}, State{"55P03", WriteFailure::transient},
+      State{"57014", WriteFailure::transient},   State{"57P01", WriteFailure::unavailable},
+      State{"58030", WriteFailure::unavailable}, State{"XX000", WriteFailure::transient}};
 
   /// Effect: one row of nine raises `state` for as long as the trigger is on.
   void raise(const State& state) {

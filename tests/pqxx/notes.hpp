@@ -12,6 +12,8 @@
 #include "support/eventually.hpp"
 
 namespace pgtest {
+// Of a name of its own, since the tests share a program and the other kind of Note is in it, too.
+inline namespace plain_notes {
 
 struct Note {
   std::string name;
@@ -120,4 +122,5 @@ class TableLock {
   Admin holder_;
 };
 
+}  // namespace plain_notes
 }  // namespace pgtest

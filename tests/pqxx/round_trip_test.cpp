@@ -1,4 +1,5 @@
 // Every type and every kind of key, written to the server and read back.
+// CTEST_THREADS: none
 #include <gtest/gtest.h>
 
 #include <bit>

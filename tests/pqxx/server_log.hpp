@@ -50,10 +50,20 @@ class ServerLog {
     if (sql.starts_with("WITH lazywriter_present ")) return "erase";
     if (sql.starts_with("SELECT \"")) return "find";
     if (sql == "ROLLBACK") return "rollback";
-    if (one_message && sql.starts_with("BEGIN ") && sql.ends_with("SELECT pg_current_xact_id()"))
-      return "begin, id";
+    if (one_message && sql.starts_with("BEGIN ") &&
+        sql.find("SELECT pg_current_xact_id()") != std::string_view::npos) {
+      return waits_briefly(sql) ? "begin with a brief lock timeout, id" : "begin, id";
+    }
     if (one_message && sql.starts_with("COMMIT;SELECT pg_xact_status(")) return "commit, status";
     return std::string(logged);
+  }
+
+  /// Whether the lock timeout that a BEGIN sets last is below 100 ms.
+  static bool waits_briefly(std::string_view sql) {
+    constexpr std::string_view setting = "SET LOCAL lock_timeout = ";
+    const std::size_t at = sql.rfind(setting);
+    return at != std::string_view::npos &&
+           std::stoi(std::string(sql.substr(at + setting.size()))) < 100;
   }
 
   const std::string marker_;

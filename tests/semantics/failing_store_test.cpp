@@ -571,7 +571,7 @@ TEST(FailingStore, AFlushThatGoesThroughEndsTheBackoffOfTheLoop) {
   store.recover();
   EXPECT_TRUE(cache.flush().ok());
   cache.put({"b", 1});
-  store.wait_for_calls(StoreCall::commit_tx, 2);
+  EXPECT_TRUE(eventually([&] { return store.calls(StoreCall::commit_tx) >= 2; }));
   EXPECT_EQ(store.calls(StoreCall::commit_tx), 2U);
 }
 
@@ -593,6 +593,17 @@ TEST(FailingStore, AFlushThatGoesThroughInPartShortensTheBackoffOfTheLoop) {
   });
   EXPECT_EQ(cache.flush().written, 1U);
   EXPECT_TRUE(eventually([&] { return !cache.is_dirty(); }));
+}
+
+TEST(FailingStore, ABackoffOfZeroDoesNotSpin) {
+  Store store;
+  store.on_call([](StoreCall call, FaultTime) {
+    if (call == StoreCall::begin_tx) throw StoreDown("down");
+  });
+  Cache cache{store, manual()};  // retry_backoff_min and _max are 0
+  cache.put({"ann", 1});
+  EXPECT_FALSE(cache.flush(50ms).ok());
+  EXPECT_LE(store.calls(StoreCall::begin_tx), 51U) << "a try each millisecond";
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
+#include <latch>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "lazywriter/no_op_reader_writer.hpp"
+#include "support/eventually.hpp"
 #include "support/manual_cache.hpp"
 #include "support/plain_store.hpp"
 
@@ -283,10 +286,12 @@ TEST(Flushing, NothingIsBegunOnceTheTimeIsOver) {
 TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
   const CacheConfig config = manual({.max_batch = 32, .shards = 4});
   Store store;
+  const detail::FixedHashSeed seed(1);
   const detail::ShardSet<Account> shards(config);  // as those inside the cache
   std::set<const void*> served;
-  store.on_save(
-      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_save([&](Account& account) {
+    served.insert(&shards.of(detail::table_hash<std::string>(account.login, shards.seed())));
+  });
   store.on_call([batches = 0](StoreCall call, FaultTime time) mutable {
     if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
     if (++batches == 2) throw std::runtime_error("gone");
@@ -303,10 +308,12 @@ TEST(Flushing, APassThatIsCutShortLeavesNoShardOut) {
 TEST(Flushing, PassesThatAreCutShortLeaveNoShardOut) {
   const CacheConfig config = manual({.max_batch = 4, .shards = 4});
   Store store;
+  const detail::FixedHashSeed seed(1);
   const detail::ShardSet<Account> shards(config);
   std::set<const void*> served;
-  store.on_save(
-      [&](Account& account) { served.insert(&shards.of(key_hash<std::string>{}(account.login))); });
+  store.on_save([&](Account& account) {
+    served.insert(&shards.of(detail::table_hash<std::string>(account.login, shards.seed())));
+  });
   store.on_call([begun = 0](StoreCall call, FaultTime time) mutable {
     if (call != StoreCall::begin_tx || time != FaultTime::before_effect) return;
     if (++begun % 2 == 0) throw std::runtime_error("gone");
@@ -536,7 +543,7 @@ TEST(Flushing, TheFlushLoopIsWokenWhenMuchIsDirty) {
   Cache cache{store, config};
   for (int i = 0; i < 10; ++i)
     cache.put({std::to_string(i), i});
-  store.wait_for_calls(StoreCall::commit_tx, 1);
+  EXPECT_TRUE(eventually([&] { return store.calls(StoreCall::commit_tx) >= 1; }));
   EXPECT_TRUE(cache.flush().ok());
   EXPECT_EQ(store.size(), 10U);
 }
@@ -550,6 +557,40 @@ TEST(Flushing, TheFlushLoopWritesByItself) {
   store.wait_for_calls(StoreCall::commit_tx, 1);
   EXPECT_TRUE(cache.flush().ok());
   EXPECT_TRUE(store.row("a"));
+}
+
+TEST(Flushing, AFlushThatNeverHasItsTurnCountsNothingThatWasWrittenAfterItsCall) {
+  Store store;
+  Cache cache{store, manual()};
+  const auto gate = block_at(store, StoreCall::commit_tx);
+  cache.put({"in flight", 1});
+  auto other = in_background([&] { return cache.flush(); });
+  gate->wait_for_arrival();
+  cache.put({"before", 1});
+  std::size_t pending = 0;
+  // Again, if the writes came before the call or after its time.
+  EXPECT_TRUE(eventually([&] {
+    std::latch about_to_call{1};
+    auto flush = in_background([&] {
+      about_to_call.count_down();
+      return cache.flush(100ms);
+    });
+    about_to_call.wait();
+    for (int i = 0; i < 1'000; ++i)
+      std::this_thread::yield();
+    for (const auto* key : {"later 1", "later 2", "later 3"})
+      cache.put({key, 1});
+    const bool in_time = flush.wait_for(0ms) == std::future_status::timeout;
+    pending = flush.get().pending;
+    for (const auto* key : {"later 1", "later 2", "later 3", "before"})
+      cache.erase(key);
+    cache.discard_dirty();
+    cache.put({"in flight", 1});
+    cache.put({"before", 1});
+    return in_time && pending == 2;
+  })) << pending;
+  gate->open();
+  other.get();
 }
 
 }  // namespace

@@ -116,6 +116,36 @@ TEST(Reading, ForEachSeesAllVisibleItemsAndCanStop) {
   EXPECT_THROW(cache.for_each([](const Account&) { throw 1; }), int);
 }
 
+/// The order in which a cache comes to its items, which follows from their hashes.
+template <class Item, class MakeItem>
+std::vector<int> order_of_items(MakeItem make) {
+  LazyWriterCache<Item, MemoryReaderWriter<Item>> cache{MemoryReaderWriter<Item>{},
+                                                        manual({.shards = 16})};
+  for (int i = 0; i < 100; ++i)
+    cache.put(make(i));
+  std::vector<int> order;
+  cache.for_each([&](const Item& item) { order.push_back(item.value); });
+  return order;
+}
+
+template <class Item, class MakeItem>
+void expect_hashes_of_its_own(MakeItem make) {
+  const auto order = [&] { return order_of_items<Item>(make); };
+  EXPECT_NE(order(), order()) << "two caches hash alike";
+  const auto with_seed = [&](std::uint64_t number) {
+    const detail::FixedHashSeed seed(number);
+    return order();
+  };
+  EXPECT_EQ(with_seed(1), with_seed(1));
+  EXPECT_NE(with_seed(1), with_seed(2));
+}
+
+TEST(Reading, EveryCacheHasHashesOfItsOwn) {
+  expect_hashes_of_its_own<Account>([](int i) { return Account{std::to_string(i), i}; });
+  expect_hashes_of_its_own<Counter>([](int i) { return Counter{i, i}; });
+  expect_hashes_of_its_own<Cell>([](int i) { return Cell{i, "a", i}; });
+}
+
 TEST(Reading, AnErasedKeyIsAbsentWithoutAskingTheStore) {
   Store store;
   store.insert({"ann", 7});

@@ -1,8 +1,14 @@
 // Calls of the cache from where it cannot answer: functions under its lock, and adapter calls.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "support/manual_cache.hpp"
@@ -134,6 +140,90 @@ TEST(Reentrancy, AFindThatAsksItsOwnCacheForTheSameKeyDoesNotHang) {
   });
   EXPECT_FALSE(cache.get("a"));
   EXPECT_TRUE(asked);
+}
+
+/// A find of a key runs the function for it, before it has its answer.
+class WithinFind {
+ public:
+  explicit WithinFind(std::map<std::string, std::function<void()>> f) : f_(std::move(f)) {}
+
+  std::optional<Account> find(const std::string& key) {
+    const auto at = f_.find(key);
+    if (at != f_.end()) at->second();
+    ++finds[key];
+    return Account{key, 1};
+  }
+
+  std::map<std::string, std::atomic<int>> finds;
+
+ private:
+  std::map<std::string, std::function<void()>> f_;
+};
+
+/// Shares a WithinFind, since an adapter is moved into its cache.
+struct SharedFind {
+  using item_type = Account;
+  struct transaction_type {};
+  std::shared_ptr<WithinFind> to;
+
+  std::optional<Account> find(const std::string& key) { return to->find(key); }
+  static transaction_type begin_tx() { return {}; }
+  void save(Account&, transaction_type&) {}
+  void commit_tx(transaction_type&) {}
+  void info(std::string_view) {}
+  void warn(std::string_view) {}
+};
+
+TEST(Reentrancy, ALookupFromWithinAFindNeverWaitsForAnotherThreadsLoad) {
+  using NestedCache = LazyWriterCache<Account, SharedFind>;
+  NestedCache* the_cache = nullptr;
+  Gate gate;
+  std::atomic<bool> first{true};
+  const auto store = std::make_shared<WithinFind>(std::map<std::string, std::function<void()>>{
+      {"department",
+       [&] {
+         if (first.exchange(false)) gate.pass();
+       }},
+      {"by get", [&] { EXPECT_EQ(value_of(the_cache->get("department")), 1); }},
+      {"by update", [&] { EXPECT_TRUE(the_cache->update("place", [](Account&) {})); }}});
+  store->finds["department"] = store->finds["by get"] = store->finds["by update"] = 0;
+  store->finds["place"] = 0;
+  NestedCache cache{SharedFind{store}, manual()};
+  the_cache = &cache;
+  auto other = in_background([&] { return cache.get("department"); });
+  gate.wait_for_arrival();
+  EXPECT_EQ(value_of(cache.get("by get")), 1);
+  EXPECT_EQ(value_of(cache.get("by update")), 1);
+  EXPECT_EQ(store->finds["department"], 1) << "a find of its own";
+  EXPECT_TRUE(cache.contains("department"));
+  gate.open();
+  EXPECT_EQ(value_of(other.get()), 1);
+}
+
+TEST(Reentrancy, OnlyAKeyWhoseFindThisThreadIsInsideOfIsRefused) {
+  using NestedCache = LazyWriterCache<Account, SharedFind>;
+  NestedCache* the_cache = nullptr;
+  int refused = 0;
+  const auto store = std::make_shared<WithinFind>(std::map<std::string, std::function<void()>>{
+      {"a", [&] { EXPECT_EQ(value_of(the_cache->get("b")), 1); }},
+      {"b", [&] {
+         EXPECT_EQ(value_of(the_cache->get("c")), 1);
+         for (const auto* key : {"a", "b"}) {
+           EXPECT_THROW(the_cache->get(key), ReentrantUse);
+           EXPECT_THROW(the_cache->update(key, [](Account&) {}), ReentrantUse);
+           ++refused;
+         }
+         the_cache->put({"a", 5});
+         EXPECT_EQ(value_of(the_cache->get("a")), 5) << "it is there now";
+       }}});
+  for (const auto* key : {"a", "b", "c"})
+    store->finds[key] = 0;
+  NestedCache cache{SharedFind{store}, manual()};
+  the_cache = &cache;
+  EXPECT_EQ(value_of(cache.get("a")), 5);
+  EXPECT_EQ(refused, 2);
+  for (const auto* key : {"a", "b", "c"})
+    EXPECT_EQ(store->finds[key], 1) << key;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What writes do: put, try_put, update, compute, erase, preload; key data; read your writes (P1).
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <stdexcept>
@@ -55,6 +56,54 @@ TEST(Writing, UpdateChangesInPlaceAndLoadsOnAMiss) {
   EXPECT_FALSE(cache.update("bob", [](Account&) { FAIL(); }));
   cache.erase("ann");
   EXPECT_FALSE(cache.update("ann", [](Account&) { FAIL(); }));
+}
+
+/// Two answers, by what it is given; and members of its own.
+struct Overloaded {
+  bool operator()(Account& account) const { return ++account.value != 0; }
+  void operator()(const Account&) const {}
+  void operator()(std::optional<Account>& account) const { ++account->value; }
+};
+struct Level {
+  std::string name;
+  int value = 0;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Level&) {}
+  void raise() { ++value; }
+  bool raise_to_ten() noexcept { return std::exchange(value, 10) != 10; }
+  const bool& is_low() const { return low; }
+  bool low = true;
+};
+
+TEST(Writing, FunctionsOfEveryKindAreTaken) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"ann", 0});
+  cache.update("ann", [](auto& account) { ++account.value; });
+  cache.update("ann", Overloaded{});
+  cache.update("ann",
+               std::function<bool(Account&)>([](Account& account) { return ++account.value; }));
+  cache.compute("ann", std::function<void(std::optional<Account>&)>(Overloaded{}));
+  cache.compute("ann", Overloaded{});
+  cache.compute("ann", [](auto& account) { return ++account->value != 0; });
+  EXPECT_EQ(seen(cache, "ann"), 6);
+  int calls = 0;
+  cache.for_each([&](const auto&) { ++calls; });
+  cache.for_each(Overloaded{});
+  cache.for_each(std::function<bool(const Account&)>([&](const Account&) { return ++calls < 0; }));
+  EXPECT_EQ(calls, 2);
+
+  LazyWriterCache<Level, MemoryReaderWriter<Level>> levels{MemoryReaderWriter<Level>{}, manual()};
+  levels.put({"a"});
+  levels.flush();
+  levels.update("a", &Level::raise);
+  EXPECT_TRUE(levels.is_dirty());
+  levels.update("a", &Level::raise_to_ten);
+  EXPECT_EQ(levels.flush().written, 1U);
+  levels.update("a", &Level::raise_to_ten);
+  EXPECT_FALSE(levels.is_dirty());
+  levels.for_each(&Level::is_low);
+  EXPECT_TRUE(levels.visit("a", &Level::is_low));
 }
 
 TEST(Writing, AnUpdateThatChangedNothingLeavesTheEntryAsItWas) {
@@ -340,6 +389,69 @@ TEST(Writing, AfterDiscardDirtyTheNextReadOfAnErasedKeyAsksTheStore) {
   cache.erase("bob");
   EXPECT_EQ(cache.discard_dirty(), 1U);
   EXPECT_EQ(value_of(cache.get("bob")), 20);
+}
+
+/// Knows how many of its copies live.
+struct Alive {
+  static inline int count = 0;
+  Alive() { ++count; }
+  Alive(const Alive&) { ++count; }
+  Alive(Alive&&) noexcept { ++count; }
+  Alive& operator=(const Alive&) = default;
+  Alive& operator=(Alive&&) noexcept = default;
+  ~Alive() { --count; }
+};
+struct AliveByReference {
+  std::string name;
+  Alive alive{};
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const AliveByReference&) {}
+};
+struct AliveByValue {
+  std::string name;
+  Alive alive{};
+  std::string key() const { return name; }
+  void copy_key_data_from(const AliveByValue&) {}
+};
+/// All of one kind share a key that lies outside of them.
+struct AliveByConstant {
+  const std::string* name = &shared_name();
+  Alive alive{};
+  static const std::string& shared_name() {
+    static const std::string name = long_key("ann");
+    return name;
+  }
+  const std::string& key() const { return *name; }
+  void copy_key_data_from(const AliveByConstant&) {}
+};
+
+template <class Item>
+void expect_erased_items_to_be_released(const Item& item) {
+  const std::string key = item.key();
+  const int before = Alive::count;
+  LazyWriterCache<Item, MemoryReaderWriter<Item>> cache{MemoryReaderWriter<Item>{}, manual()};
+  cache.put(item);
+  EXPECT_GT(Alive::count, before);
+  cache.erase(key);
+  EXPECT_EQ(Alive::count, before) << "erased";
+  EXPECT_FALSE(cache.get(key).has_value());
+  EXPECT_EQ(cache.dirty_count(), 1U);
+  cache.put(item);
+  EXPECT_TRUE(cache.peek(key).has_value());
+  cache.compute(key, [](std::optional<Item>& value) { value.reset(); });
+  EXPECT_EQ(Alive::count, before) << "emptied";
+  EXPECT_FALSE(cache.get(key).has_value());
+  EXPECT_EQ(cache.flush().erased, 1U);
+  EXPECT_EQ(cache.dirty_count(), 0U);
+  EXPECT_EQ(item.key(), key);
+}
+
+TEST(Writing, AnEraseKeepsTheKeyAlone) {
+  expect_erased_items_to_be_released(AliveByReference{long_key("ann")});
+  expect_erased_items_to_be_released(AliveByReference{"ann"});
+  expect_erased_items_to_be_released(AliveByValue{long_key("ann")});
+  expect_erased_items_to_be_released(AliveByConstant{});
+  EXPECT_EQ(AliveByConstant::shared_name(), long_key("ann"));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 #include "lazywriter/lazy_writer_cache.hpp"
 #include "lazywriter/memory_reader_writer.hpp"
+#include "support/eventually.hpp"
 #include "support/items.hpp"
 
 namespace lazywriter::testing {
@@ -63,17 +64,19 @@ auto in_background(F f) {
 /// A door in a store call: the call waits there until the test opens it.
 class Gate {
  public:
-  /// Effect: arrives and waits, once the door is open it only arrives.
+  /// Effect: arrives and waits, once the door is open it only arrives. The test fails if nobody
+  /// opens the door.
   void pass() {
     std::unique_lock lock(mutex_);
     ++arrivals_;
     changed_.notify_all();
-    changed_.wait(lock, [&] { return open_; });
+    EXPECT_TRUE(changed_.wait_for(lock, patience(), [&] { return open_; }))
+        << "the gate stays shut";
   }
   /// Blocks until somebody waits at the door; fails the test if nobody comes.
   void wait_for_arrival(std::size_t count = 1) {
     std::unique_lock lock(mutex_);
-    const bool arrived = changed_.wait_for(lock, 30s, [&] { return arrivals_ >= count; });
+    const bool arrived = changed_.wait_for(lock, patience(), [&] { return arrivals_ >= count; });
     EXPECT_TRUE(arrived) << "nobody came to the gate";
   }
   void open() {

@@ -1,5 +1,6 @@
 // What the PostgreSQL adapter throws by itself. Errors that the server reports leave it as
-// libpqxx's own exceptions (pqxx::sql_error and the types below it).
+// libpqxx's own exceptions (pqxx::sql_error and the types below it), with the server's words in one
+// line.
 #pragma once
 
 #include <stdexcept>
@@ -31,21 +32,21 @@ class SchemaError : public std::runtime_error {
 };
 
 /// The server could not be reached, stopped answering in time, or the adapter was interrupted. No
-/// message holds the password. Classified WriteFailure::transient.
+/// message holds the password. Classified WriteFailure::unavailable.
 class ConnectionLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 /// A statement was not sent at all: the connection was known to be broken, or the adapter had been
-/// interrupted. Classified WriteFailure::transient.
+/// interrupted. Classified WriteFailure::unavailable.
 class NotSent : public ConnectionLost {
  public:
   using ConnectionLost::ConnectionLost;
 };
 
 /// COMMIT was sent and its answer did not come. The next begin_tx finds out what became of it
-/// before it lets anything else be written. Classified WriteFailure::transient: writing the same
+/// before it lets anything else be written. Classified WriteFailure::in_doubt: writing the same
 /// again is safe.
 class CommitInDoubt : public std::runtime_error {
  public:

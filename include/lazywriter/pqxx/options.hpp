@@ -38,8 +38,9 @@ struct PqxxOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   /// After this the server cancels a statement (SQLSTATE 57014, tried again).
   std::chrono::milliseconds statement_timeout{30'000};
-  /// After this the server gives up waiting for a lock (SQLSTATE 55P03, tried again).
-  std::chrono::milliseconds lock_timeout{10'000};
+  /// After this the server gives up waiting for a lock (SQLSTATE 55P03, tried again). The
+  /// transactions of the next ten times as long wait a fiftieth of it only.
+  std::chrono::milliseconds lock_timeout{1'000};
   /// After this without an answer the connection is shut down from this side: a hung server keeps
   /// no timeout.
   std::chrono::milliseconds watchdog{35'000};

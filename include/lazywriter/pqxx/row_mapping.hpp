@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "lazywriter/cache_item.hpp"
@@ -65,9 +66,10 @@ template <class Item, class... Columns>
 class RowMapping {
  public:
   using key_type = key_type_t<Item>;
-  static constexpr auto key_columns = select_columns<KeySelector, Columns...>();
-  static constexpr auto sent_columns = select_columns<SentSelector, Columns...>();
-  static constexpr auto returned_columns = select_columns<ReturnedSelector, Columns...>();
+  static constexpr auto key_columns = detail::select_columns<KeySelector, Columns...>();
+  static constexpr auto sent_columns = detail::select_columns<SentSelector, Columns...>();
+  static constexpr auto all_columns = detail::select_columns<AnySelector, Columns...>();
+  static constexpr auto returned_columns = detail::select_columns<ReturnedSelector, Columns...>();
 
   /// One array per sent or per key column.
   using ItemArrays = std::array<ArrayLiteral, sent_columns.size()>;
@@ -86,6 +88,23 @@ class RowMapping {
     });
   }
 
+  /// Effect: calls `function(number, text)` for every sent member of `item` that is not NULL, with
+  /// the number of its column in the mapping. Throws: RejectedValue, what it throws.
+  template <class Function>
+  void for_each_sent(const Item& item, const Function& function) const {
+    for_each_index<sent_columns.size()>([&](auto index) {
+      const auto& column = std::get<sent_columns[index]>(columns_);
+      const auto& value = item.*column.member;
+      using Member = std::remove_cvref_t<decltype(value)>;
+      if constexpr (Nullable<Member>) {
+        if (codec<Member>::is_null(value)) return;
+      }
+      std::string text;
+      detail::encode_value(value, column.name, text);
+      function(sent_columns[index], text);
+    });
+  }
+
   /// Effect: appends the parts of `key` to the arrays. Throws: RejectedValue; the arrays are then
   /// as before.
   void append_key(const key_type& key, KeyArrays& arrays) const {
@@ -99,7 +118,7 @@ class RowMapping {
     Parameters parameters(key_columns.size());
     for_each_index<key_columns.size()>([&](auto index) {
       const auto& column = std::get<key_columns[index]>(columns_);
-      encode_value(key_part<index>(key), column.name, parameters[index]);
+      detail::encode_value(key_part<index>(key), column.name, parameters[index]);
     });
     return parameters;
   }
@@ -109,7 +128,7 @@ class RowMapping {
     Item item{};
     for_each_index<sizeof...(Columns)>([&](auto index) {
       const auto& column = std::get<index>(columns_);
-      decode_value(field_text(rows, row, index), column.name, item.*column.member);
+      detail::decode_value(detail::field_text(rows, row, index), column.name, item.*column.member);
     });
     return item;
   }
@@ -120,8 +139,8 @@ class RowMapping {
     for_each_index<returned_columns.size()>([&](auto index) {
       constexpr std::size_t at = returned_columns[index];
       if constexpr (KeySelector<std::tuple_element_t<at, std::tuple<Columns...>>>::value) {
-        decode_value(field_text(rows, row, index), std::get<at>(columns_).name,
-                     std::get<key_number(at)>(parts));
+        detail::decode_value(detail::field_text(rows, row, index), std::get<at>(columns_).name,
+                             std::get<key_number(at)>(parts));
       }
     });
     if constexpr (std::is_same_v<std::tuple<key_type>, key_members_t<Columns...>>) {
@@ -132,6 +151,18 @@ class RowMapping {
     }
   }
 
+  /// Returns: the first key column in which a row of the returned columns differs from `key`, with
+  /// what was sent and what came back; empty where none does. Throws: UnreadableValue.
+  std::string key_difference(const key_type& key, const pqxx::result& rows, std::size_t row) const {
+    return difference<returned_columns>(key, rows, row);
+  }
+
+  /// The same for a row of all mapped columns.
+  std::string found_key_difference(const key_type& key, const pqxx::result& rows,
+                                   std::size_t row) const {
+    return difference<all_columns>(key, rows, row);
+  }
+
   /// Effect: fills the generated and refreshed members of `item` from a row of the returned
   /// columns, and nothing else. Throws: UnreadableValue.
   void read_returned_members(const pqxx::result& rows, std::size_t row, Item& item) const {
@@ -139,7 +170,8 @@ class RowMapping {
       constexpr std::size_t at = returned_columns[index];
       if constexpr (!KeySelector<std::tuple_element_t<at, std::tuple<Columns...>>>::value) {
         const auto& column = std::get<at>(columns_);
-        decode_value(field_text(rows, row, index), column.name, item.*column.member);
+        detail::decode_value(detail::field_text(rows, row, index), column.name,
+                             item.*column.member);
       }
     });
   }
@@ -153,6 +185,30 @@ class RowMapping {
     (std::make_index_sequence<Count>{});
   }
 
+  /// `Fields`: which of the mapped columns each field of the row is.
+  template <auto Fields>
+  std::string difference(const key_type& key, const pqxx::result& rows, std::size_t row) const {
+    std::string text;
+    for_each_index<Fields.size()>([&](auto index) {
+      constexpr std::size_t at = Fields[index];
+      using Mapped = std::tuple_element_t<at, std::tuple<Columns...>>;
+      if constexpr (KeySelector<Mapped>::value) {
+        if (!text.empty()) return;
+        const std::string_view name = std::get<at>(columns_).name;
+        const auto& sent = key_part<key_number(at)>(key);
+        const std::optional<std::string_view> field = detail::field_text(rows, row, index);
+        typename Mapped::member_type returned{};
+        detail::decode_value(field, name, returned);
+        if (returned == sent) return;
+        std::string sent_text;
+        detail::encode_value(sent, name, sent_text);
+        text = "column \"" + std::string(name) + "\" was sent as \"" + sent_text +
+               "\" and came back as \"" + std::string(field.value_or("")) + "\"";
+      }
+    });
+    return text;
+  }
+
   template <class Member>
   static void append_value(const Member& value, std::string_view column, ArrayLiteral& array,
                            std::string& scratch) {
@@ -163,7 +219,7 @@ class RowMapping {
       }
     }
     scratch.clear();
-    encode_value(value, column, scratch);
+    detail::encode_value(value, column, scratch);
     array.append(scratch);
   }
 

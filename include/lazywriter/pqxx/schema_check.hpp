@@ -5,16 +5,18 @@
 #include <array>
 #include <cstddef>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lazywriter/pqxx/array_literal.hpp"
+#include "lazywriter/pqxx/catalog_columns.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
+#include "lazywriter/pqxx/table_access.hpp"
 #include "lazywriter/pqxx/version_seam.hpp"
 
 namespace lazywriter::pg::detail {
@@ -22,7 +24,8 @@ namespace lazywriter::pg::detail {
 /// Looks at one table through one session, in one read-only transaction.
 class SchemaCheck {
  public:
-  SchemaCheck(Session& session, const TableText& table) : session_(session), table_(table) {}
+  SchemaCheck(Session& session, const TableText& table, const Statements& statements)
+      : session_(session), table_(table), statements_(statements) {}
 
   /// Effect: throws SchemaError that lists every fault; returns remarks that are no faults.
   /// Throws also: what libpqxx throws, ConnectionLost. Blocks for some round trips.
@@ -33,35 +36,19 @@ class SchemaCheck {
     }
     session_.begin("READ ONLY", "SELECT 1");
     if (find_table()) {
-      read_columns();
+      columns_ = detail::read_columns(session_, oid_, table_, remarks_);
       check_columns();
       check_unmapped_columns();
       check_unique_index();
       check_rights();
+      if (faults_.empty()) check_statements();
     }
-    session_.exec("ROLLBACK");
+    if (session_.usable()) session_.exec("ROLLBACK");
     report();
     return std::move(remarks_);
   }
 
  private:
-  using Field = std::optional<std::string_view>;
-
-  struct CatalogColumn {
-    std::string type_name;  // of the base type where the column's is a domain
-    std::string type_text;  // as shown to people
-    bool not_null = false;
-    bool has_default = false;   // also identity and stored generation
-    std::string identity;       // "", "a" (always), "d" (by default)
-    bool computed = false;      // GENERATED ALWAYS AS (...) STORED
-    bool draws_number = false;  // its default takes a value from a sequence
-    bool same_type = false;     // as the mapping's
-    bool known_type = false;    // the mapping's exists
-    bool bytewise = true;       // collation, as far as there is one
-    std::string declared;       // the mapping's, as the server names it
-    bool mapped = false;
-  };
-
   /// What is found twice, as where two columns draw from one sequence, is said once.
   void fault(std::string what) {
     if (std::find(faults_.begin(), faults_.end(), what) == faults_.end())
@@ -76,21 +63,10 @@ class SchemaCheck {
     throw SchemaError(message);
   }
 
-  static bool is_true(Field field) { return field == "t"; }
-  static std::string text_of(Field field) { return std::string(field.value_or("")); }
-
   /// Effect: sets oid_. Returns: whether there is a table that could be used.
   bool find_table() {
     Parameters parameters;
-    std::string where;
-    if (table_.parts.size() == 2) {
-      // Through the catalogue, which can be read without rights on the schema.
-      where = "n.nspname = $1 AND c.relname = $2";
-      parameters = table_.parts;
-    } else {
-      where = "c.oid = to_regclass($1)";
-      parameters.push_back(table_.quoted);
-    }
+    const std::string where = detail::is_the_table(table_, parameters);
     const pqxx::result rows = session_.exec(
         "SELECT c.oid, c.relkind, c.relpersistence, n.nspname,"
         " has_schema_privilege(n.oid, 'USAGE'),"
@@ -102,32 +78,35 @@ class SchemaCheck {
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " +
             where,
         std::move(parameters));
-    if (row_count(rows) == 0) {
+    if (detail::row_count(rows) == 0) {
       fault("there is no such table; create it, or qualify its name with its schema");
       return false;
     }
-    oid_ = text_of(field_text(rows, 0, 0));
-    const std::string kind = text_of(field_text(rows, 0, 1));
+    oid_ = detail::text_of(detail::field_text(rows, 0, 0));
+    const std::string kind = detail::text_of(detail::field_text(rows, 0, 1));
     if (kind != "r" && kind != "p") {
       fault("it is " + kind_name(kind) +
-            "; only an ordinary or partitioned table can be written to");
+            (kind == "v" ? "; a view into which rows can be inserted works with verify_schema = "
+                           "false, which leaves all of this unchecked"
+                         : "; only an ordinary or partitioned table can be written to"));
       return false;
     }
-    if (field_text(rows, 0, 2) == "u") {
+    if (detail::field_text(rows, 0, 2) == "u") {
       remarks_.push_back("table " + table_.quoted +
                          " is UNLOGGED: a crash of the server empties it");
     }
-    if (!is_true(field_text(rows, 0, 4))) {
+    if (!detail::is_true(detail::field_text(rows, 0, 4))) {
       fault("the right to use its schema is missing; GRANT USAGE ON SCHEMA " +
-            quote_identifier(text_of(field_text(rows, 0, 3))) + to_user());
+            detail::quote_identifier(detail::text_of(detail::field_text(rows, 0, 3))) + to_user());
     }
-    has_before_trigger_ = is_true(field_text(rows, 0, 5));
-    if (is_true(field_text(rows, 0, 6))) {
+    has_before_trigger_ = detail::is_true(detail::field_text(rows, 0, 5));
+    if (detail::is_true(detail::field_text(rows, 0, 6))) {
       fault(
           "it has a rule for INSERT or UPDATE, with which the server takes no ON CONFLICT; use a "
           "trigger instead");
     }
-    if (is_true(field_text(rows, 0, 7))) {
+    has_delete_rule_ = detail::is_true(detail::field_text(rows, 0, 7));
+    if (has_delete_rule_) {
       remarks_.push_back("table " + table_.quoted +
                          " has a rule for DELETE, with which the server may refuse to erase");
     }
@@ -144,73 +123,15 @@ class SchemaCheck {
     return "no table";
   }
 
-  void read_columns() {
-    // Domains are followed down to their base type; one of them can bring the NOT NULL, or the
-    // default.
-    const pqxx::result rows = session_.exec(
-        "WITH RECURSIVE base(attnum, typid, filled, has_default) AS ("
-        " SELECT a.attnum, a.atttypid, a.attnotnull, a.atthasdef FROM pg_attribute a"
-        "  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " UNION ALL SELECT b.attnum, t.typbasetype, b.filled OR t.typnotnull,"
-        "  b.has_default OR t.typdefault IS NOT NULL"
-        "  FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd')"
-        " SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), b.filled,"
-        "  b.has_default OR a.attidentity <> '', a.attidentity, a.attgenerated <> '',"
-        "  a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\"?\\(', "
-        "false),"
-        "  coalesce(c.collisdeterministic, true), t.oid, a.atttypid"
-        " FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'"
-        " JOIN pg_attribute a ON a.attrelid = $1::oid AND a.attnum = b.attnum"
-        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-        " LEFT JOIN pg_collation c ON c.oid = a.attcollation",
-        Parameters{oid_});
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      CatalogColumn column;
-      column.type_name = text_of(field_text(rows, row, 1));
-      column.type_text = text_of(field_text(rows, row, 2));
-      column.not_null = is_true(field_text(rows, row, 3));
-      column.has_default = is_true(field_text(rows, row, 4));
-      column.identity = text_of(field_text(rows, row, 5));
-      column.computed = is_true(field_text(rows, row, 6));
-      column.draws_number = is_true(field_text(rows, row, 7));
-      column.bytewise = is_true(field_text(rows, row, 8));
-      compare_type(text_of(field_text(rows, row, 0)), text_of(field_text(rows, row, 9)),
-                   text_of(field_text(rows, row, 10)), column);
-      columns_.emplace(text_of(field_text(rows, row, 0)), std::move(column));
-    }
-  }
-
-  /// `base_type`: that of `own_type`, if this is a domain; else the same.
-  void compare_type(const std::string& name, const std::string& base_type,
-                    const std::string& own_type, CatalogColumn& column) {
-    for (const ColumnText& mapping : table_.columns) {
-      if (mapping.name != name) continue;
-      column.mapped = true;
-      const pqxx::result rows = session_.exec(
-          "SELECT t.oid IN ($2::oid, $3::oid), t.typname, t.typdelim FROM pg_type t"
-          " WHERE t.oid = to_regtype($1)",
-          Parameters{mapping.cast, base_type, own_type});
-      column.known_type = row_count(rows) == 1;
-      if (!column.known_type) continue;
-      column.same_type = is_true(field_text(rows, 0, 0));
-      column.declared = text_of(field_text(rows, 0, 1));
-      if (is_sent(name) && field_text(rows, 0, 2) != ",") {
-        remarks_.push_back("column " + mapping.quoted + " of table " + table_.quoted +
-                           ": the server writes arrays of " + mapping.sql_type +
-                           " in a way of their own, so each row is saved alone, which is slow; map "
-                           "it as text");
-      }
-    }
-  }
-
   /// Whether a column of type `actual` stores and returns what is sent as `declared` without
   /// changing it (or refuses it), although the types differ. Blanks at the end of a text that is
   /// too long for a varchar(n) are the exception that SQL makes.
   static bool types_fit(std::string_view declared, std::string_view actual) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> pairs{{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 9> pairs{{
         {"text", "varchar"},
         {"varchar", "text"},
-        {"int8", "int4"},  // what is too large is refused
+        {"varbit", "bit"},  // what is too long or too short is refused
+        {"int8", "int4"},   // what is too large is refused
         {"int8", "int2"},
         {"int4", "int2"},
         {"float4", "float8"},
@@ -238,7 +159,8 @@ class SchemaCheck {
       }
       if (mapping.role == ColumnRole::key) check_key_column(named, column);
       if (mapping.role == ColumnRole::key || mapping.role == ColumnRole::value) {
-        if (column.computed || column.identity == "a") {
+        const bool is_identity_key = mapping.role == ColumnRole::key && column.identity == "a";
+        if (column.computed || (column.identity == "a" && !is_identity_key)) {
           fault(named + " is always generated by the server; map it by pg::generated");
         }
       } else {
@@ -248,6 +170,19 @@ class SchemaCheck {
   }
 
   void check_key_column(const std::string& named, const CatalogColumn& column) {
+    if (column.identity == "a" && detail::is_key_only(table_)) {
+      fault(named +
+            " is always generated by the server, and the mapping has no other column that a save "
+            "could set; make it GENERATED BY DEFAULT, or map another column");
+    }
+    if (column.draws_number) {
+      remarks_.push_back(
+          named + " of table " + table_.quoted +
+          " belongs to the key, and its default takes a number from a sequence, which is never "
+          "asked: the "
+          "program must supply the key of every item; where it has none, map a unique column of "
+          "its own as the key, and this one by pg::generated");
+    }
     constexpr std::string_view why = ", so that two different keys of the cache can be one row; ";
     if (column.type_name == "citext") {
       fault(named + " is citext, which ignores case" + std::string(why) + "use text");
@@ -279,26 +214,19 @@ class SchemaCheck {
 
   void check_unmapped_columns() {
     for (const auto& [name, column] : columns_) {
-      const std::string named = "column " + quote_identifier(name);
+      const std::string named = "column " + detail::quote_identifier(name);
       if (!column.mapped && column.not_null && !column.has_default) {
         fault(named +
               " is NOT NULL, has no default and is not in the mapping; give it a default, or map "
               "it");
       }
-      if (column.draws_number && !is_sent(name) &&
+      if (column.draws_number && !detail::is_sent(table_, name) &&
           (column.type_name == "int2" || column.type_name == "int4")) {
         fault(named + " is an " + column.type_text +
               " fed by a sequence: every save takes a number, also of a row that exists, so it "
               "would run out; make it bigint");
       }
     }
-  }
-
-  /// Whether the adapter writes the column, so that its default is never asked.
-  [[nodiscard]] bool is_sent(std::string_view name) const {
-    return std::any_of(table_.columns.begin(), table_.columns.end(), [&](const ColumnText& one) {
-      return one.name == name && (one.role == ColumnRole::key || one.role == ColumnRole::value);
-    });
   }
 
   void check_unique_index() {
@@ -320,13 +248,14 @@ class SchemaCheck {
     std::string almost;
     std::string deferrable;
     bool usable = false;
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      const bool immediate = is_true(field_text(rows, row, 1));
-      const bool whole = is_true(field_text(rows, row, 2));
-      const bool valid = is_true(field_text(rows, row, 3));
+    for (std::size_t row = 0; row < detail::row_count(rows); ++row) {
+      const bool immediate = detail::is_true(detail::field_text(rows, row, 1));
+      const bool whole = detail::is_true(detail::field_text(rows, row, 2));
+      const bool valid = detail::is_true(detail::field_text(rows, row, 3));
       usable |= immediate && whole && valid;
-      if (!immediate && whole && valid) deferrable = text_of(field_text(rows, row, 0));
-      almost = " (" + text_of(field_text(rows, row, 0)) + " is " +
+      if (!immediate && whole && valid)
+        deferrable = detail::text_of(detail::field_text(rows, row, 0));
+      almost = " (" + detail::text_of(detail::field_text(rows, row, 0)) + " is " +
                (!immediate ? "deferrable"
                 : !whole   ? "partial"
                            : "not valid") +
@@ -352,47 +281,36 @@ class SchemaCheck {
   /// Returns: the end of a GRANT, so that it can be run as it stands.
   std::string to_user() {
     const pqxx::result rows = session_.exec("SELECT quote_ident(current_user)");
-    return " TO " + text_of(field_text(rows, 0, 0));
+    return " TO " + detail::text_of(detail::field_text(rows, 0, 0));
   }
 
   void check_rights() {
-    std::vector<std::string> wanted;
-    const bool key_only =
-        std::none_of(table_.columns.begin(), table_.columns.end(), [](const ColumnText& column) {
-          return column.role == ColumnRole::value || column.role == ColumnRole::refreshed;
-        });
-    for (const ColumnText& mapping : table_.columns) {
-      if (!columns_.contains(mapping.name)) continue;
-      const bool is_key = mapping.role == ColumnRole::key;
-      const auto demand = [&](bool needed, const char* right) {
-        if (needed) check_column_right(mapping, right);
-      };
-      demand(true, "SELECT");
-      demand(is_key || mapping.role == ColumnRole::value, "INSERT");
-      demand(is_key ? key_only
-                    : mapping.role == ColumnRole::value || mapping.role == ColumnRole::refreshed,
-             "UPDATE");
-    }
-    for (const auto& [right, columns] : missing_rights_) {
-      fault("the right to " + right + " is missing for " + columns + "; GRANT " + right + " ON " +
-            table_.quoted + to_user());
-    }
+    const NeededRights needed = detail::needed_rights(table_);
+    demand_right(needed.select, "SELECT");
+    demand_right(needed.insert, "INSERT");
+    demand_right(needed.update, "UPDATE");
     const pqxx::result rows =
         session_.exec("SELECT has_table_privilege($1::oid, 'DELETE')", Parameters{oid_});
-    if (!is_true(field_text(rows, 0, 0))) {
+    if (!detail::is_true(detail::field_text(rows, 0, 0))) {
       fault("the right to DELETE is missing; GRANT DELETE ON " + table_.quoted + to_user());
     }
     check_sequences();
   }
 
-  void check_column_right(const ColumnText& mapping, const char* right) {
-    const pqxx::result rows =
-        session_.exec("SELECT has_column_privilege($1::oid, $2, '" + std::string(right) + "')",
-                      Parameters{oid_, mapping.name});
-    if (is_true(field_text(rows, 0, 0))) return;
-    std::string& columns = missing_rights_[right];
-    if (!columns.empty()) columns.append(", ");
-    columns.append(mapping.quoted);
+  void demand_right(const std::vector<const ColumnText*>& wanted, const std::string& right) {
+    std::string missing;
+    for (const ColumnText* const mapping : wanted) {
+      if (!columns_.contains(mapping->name)) continue;
+      const pqxx::result rows =
+          session_.exec("SELECT has_column_privilege($1::oid, $2, '" + right + "')",
+                        Parameters{oid_, mapping->name});
+      if (detail::is_true(detail::field_text(rows, 0, 0))) continue;
+      if (!missing.empty()) missing.append(", ");
+      missing.append(mapping->quoted);
+    }
+    if (missing.empty()) return;
+    fault("the right to " + right + " is missing for " + missing + "; GRANT " + right + " ON " +
+          table_.quoted + to_user());
   }
 
   /// Those that a default takes numbers from. An identity's own sequence needs no right, and
@@ -409,31 +327,45 @@ class SchemaCheck {
         " JOIN pg_sequence q ON q.seqrelid = p.refobjid"
         " WHERE d.adrelid = $1::oid ORDER BY a.attnum",
         Parameters{oid_});
-    for (std::size_t row = 0; row < row_count(rows); ++row) {
-      const std::string column = text_of(field_text(rows, row, 0));
-      const std::string sequence = text_of(field_text(rows, row, 1));
-      if (!is_sent(column) && !is_true(field_text(rows, row, 4))) {
+    for (std::size_t row = 0; row < detail::row_count(rows); ++row) {
+      const std::string column = detail::text_of(detail::field_text(rows, row, 0));
+      const std::string sequence = detail::text_of(detail::field_text(rows, row, 1));
+      if (!detail::is_sent(table_, column) && !detail::is_true(detail::field_text(rows, row, 4))) {
         fault("the right to use the sequence " + sequence +
               " is missing; GRANT USAGE ON SEQUENCE " + sequence + to_user());
       }
       const auto fed = columns_.find(column);
-      if (is_true(field_text(rows, row, 3)) && !is_sent(column) && fed != columns_.end() &&
-          fed->second.type_name == "int8") {
+      if (detail::is_true(detail::field_text(rows, row, 3)) && !detail::is_sent(table_, column) &&
+          fed != columns_.end() && fed->second.type_name == "int8") {
         fault("the sequence " + sequence + " is still of the type " +
-              text_of(field_text(rows, row, 2)) + " and feeds the bigint column " +
-              quote_identifier(column) +
+              detail::text_of(detail::field_text(rows, row, 2)) + " and feeds the bigint column " +
+              detail::quote_identifier(column) +
               ": every save takes a number, so it would run out; ALTER SEQUENCE " + sequence +
               " AS bigint");
       }
     }
   }
 
+  /// The last word has the server: what it prepares it can carry out.
+  void check_statements() {
+    std::vector<const std::string*> statements{&statements_.find, &statements_.save};
+    if (!has_delete_rule_) statements.push_back(&statements_.erase);
+    try {
+      for (const std::string* const sql : statements)
+        session_.exec("PREPARE lazywriter_check AS " + *sql + ";DEALLOCATE lazywriter_check");
+    } catch (const pqxx::sql_error& error) {
+      fault("the server does not take a statement of the mapping: " +
+            detail::one_line(error.what()));
+    }
+  }
+
   Session& session_;
   const TableText& table_;
+  const Statements& statements_;
   std::string oid_;
   bool has_before_trigger_ = false;
+  bool has_delete_rule_ = false;
   std::map<std::string, CatalogColumn> columns_;
-  std::map<std::string, std::string> missing_rights_;  // right -> columns
   std::vector<std::string> faults_;
   std::vector<std::string> remarks_;
 };

@@ -14,6 +14,7 @@
 #include "lazywriter/pqxx/connection_string.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/options.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/version_seam.hpp"
@@ -25,10 +26,10 @@ namespace lazywriter::pg::detail {
 /// apart, which is thread-safe.
 struct Environment {
   Environment(std::string_view connection_string, PqxxOptions given, TableText table_text)
-      : options((validate(given), std::move(given))),
+      : options((detail::validate(given), std::move(given))),
         target(connection_string, options.connect_timeout),
         table(std::move(table_text)),
-        statements(make_statements(table)),
+        statements(detail::make_statements(table)),
         watchdog(options.watchdog) {}
 
   const PqxxOptions options;
@@ -40,6 +41,12 @@ struct Environment {
 
 /// The statements a session can have prepared.
 enum class StatementName : std::size_t { find, save, erase };
+
+/// A server process.
+struct Backend {
+  std::string pid;
+  std::string start;  // when it started; empty where that is not known
+};
 
 /// One connection. Not thread-safe. Every call can block for the statement's time limit, at most
 /// for the watchdog's.
@@ -71,7 +78,8 @@ class Session {
 
   /// As exec, with parameters, and one statement only.
   pqxx::result exec(const std::string& sql, Parameters&& parameters) {
-    return call([&](pqxx::nontransaction& on) { return run(on, sql, std::move(parameters)); });
+    return call(
+        [&](pqxx::nontransaction& on) { return detail::run(on, sql, std::move(parameters)); });
   }
 
   /// As exec, with a statement that is prepared when it is first used (unless options.prepared is
@@ -89,7 +97,7 @@ class Session {
         connection_->prepare(server_name, sql);
         prepared_.set(index);
       }
-      return run_prepared(on, server_name, std::move(parameters));
+      return detail::run_prepared(on, server_name, std::move(parameters));
     });
   }
 
@@ -110,18 +118,21 @@ class Session {
   /// Returns: whether the watchdog ended a call of this session.
   bool timed_out() const { return timed_out_; }
 
+  /// Returns: the backend behind this session, as far as somebody has asked for it.
+  Backend& backend() { return backend_; }
+
   /// Returns: the version of the server, such as 150003.
   int server_version() const { return connection_->server_version(); }
 
  private:
-  static std::unique_ptr<pqxx::connection> connect(const Environment& environment) {
+  static std::unique_ptr<Connection> connect(const Environment& environment) {
     try {
-      return std::make_unique<pqxx::connection>(environment.target.text().c_str());
+      return std::make_unique<Connection>(environment.target.text().c_str());
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception& error) {
       throw ConnectionLost("lazywriter: cannot connect to PostgreSQL: " +
-                           environment.target.without_secrets(error.what()));
+                           environment.target.without_secrets(detail::one_line(error.what())));
     }
   }
 
@@ -160,12 +171,13 @@ class Session {
     // libpqxx 6 would connect anew by itself and so leave the transaction without a word.
     if (!usable()) throw NotSent("lazywriter: the connection to PostgreSQL is broken");
     const Watchdog::Call watched{environment_.watchdog, socket_, interruptible_};
+    connection_->listen_anew();
     try {
       pqxx::nontransaction on{*connection_};
       return function(on);
     } catch (const std::exception& error) {
-      if (!connection_survives(error)) usable_ = false;
-      if (!watched.timed_out()) throw;
+      if (!detail::connection_survives(error)) usable_ = false;
+      if (!watched.timed_out()) rethrow(error);
       timed_out_ = true;
       throw ConnectionLost("lazywriter: PostgreSQL did not answer within " +
                            std::to_string(environment_.options.watchdog.count()) +
@@ -173,11 +185,26 @@ class Session {
     }
   }
 
+  /// Throws `error`, which is being handled, in one line: as ConnectionLost with what the server
+  /// said last if the connection broke.
+  [[noreturn]] void rethrow(const std::exception& error) {
+    const std::string said = detail::one_line(error.what());
+    if (dynamic_cast<const pqxx::broken_connection*>(&error) != nullptr ||
+        (detail::sqlstate_of(error).empty() && !connection_->is_open())) {
+      const std::string last = detail::one_line(connection_->last_words());
+      throw ConnectionLost("lazywriter: the connection to PostgreSQL broke: " +
+                           environment_.target.without_secrets(last.empty() ? said : last));
+    }
+    if (said != error.what()) detail::rethrow_with(error, said);
+    throw;
+  }
+
   Environment& environment_;
   const bool interruptible_;
-  const std::unique_ptr<pqxx::connection> connection_;
+  const std::unique_ptr<Connection> connection_;
   const SocketHandle socket_;
   std::bitset<3> prepared_;  // by StatementName
+  Backend backend_;
   bool usable_ = true;
   bool timed_out_ = false;
 };

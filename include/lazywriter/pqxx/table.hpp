@@ -45,6 +45,12 @@ struct Column {
 
 namespace detail {
 
+/// Whether the codec of `Member` stores two values as one.
+template <class Member>
+concept Truncated = requires {
+  requires codec<Member>::truncates;
+};
+
 template <ColumnRole Role, class Member, class Class>
 constexpr Column<Role, Class, Member> make_column(Member Class::*member, std::string_view name,
                                                   std::string_view sql_type) {
@@ -71,6 +77,11 @@ constexpr auto key(Member Class::*member, std::string_view name, std::string_vie
       !Nullable<Member>,
       "lazywriter::pg: a key member cannot be NULL, so it cannot be an optional: NULLs are "
       "not equal to each other and would make a new row at every save");
+  static_assert(
+      !detail::Truncated<Member>,
+      "lazywriter::pg: a key cannot be finer than a microsecond, which is all that PostgreSQL "
+      "keeps of a time: two keys would be one row; make the member a "
+      "std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>");
   return detail::make_column<ColumnRole::key>(member, name, sql_type);
 }
 
@@ -106,6 +117,8 @@ inline constexpr bool is_column<Column<Role, Class, Member>> = true;
 template <class T>
 concept IsColumn = is_column<T>;
 
+template <class C>
+struct AnySelector : std::true_type {};
 template <class C>
 struct KeySelector : std::bool_constant<C::role == ColumnRole::key> {};
 template <class C>

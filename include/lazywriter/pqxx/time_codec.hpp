@@ -38,29 +38,29 @@ inline void append_padded(std::int64_t number, std::size_t width, std::string& o
 
 /// Appends "2024-02-29 23:59:59.123456+00", with " BC" for years before 1.
 inline void append_timestamp(std::int64_t microseconds_since_1970, std::string& out) {
-  const std::int64_t day = floor_divide(microseconds_since_1970, microseconds_per_day);
+  const std::int64_t day = detail::floor_divide(microseconds_since_1970, microseconds_per_day);
   std::int64_t rest = microseconds_since_1970 % microseconds_per_day;
   if (rest < 0) rest += microseconds_per_day;  // the day's beginning may lie before all 64 bits
-  const std::int64_t cycle = floor_divide(day, days_per_cycle);
+  const std::int64_t cycle = detail::floor_divide(day, days_per_cycle);
   const std::chrono::year_month_day date{
       std::chrono::sys_days{std::chrono::days{static_cast<int>(day - cycle * days_per_cycle)}}};
   const std::int64_t year = int{date.year()} + cycle * years_per_cycle;
 
-  append_padded(year > 0 ? year : 1 - year, 4, out);
+  detail::append_padded(year > 0 ? year : 1 - year, 4, out);
   out.push_back('-');
-  append_padded(unsigned{date.month()}, 2, out);
+  detail::append_padded(unsigned{date.month()}, 2, out);
   out.push_back('-');
-  append_padded(unsigned{date.day()}, 2, out);
+  detail::append_padded(unsigned{date.day()}, 2, out);
   out.push_back(' ');
-  append_padded(rest / (3600 * microseconds_per_second), 2, out);
+  detail::append_padded(rest / (3600 * microseconds_per_second), 2, out);
   rest %= 3600 * microseconds_per_second;
   out.push_back(':');
-  append_padded(rest / (60 * microseconds_per_second), 2, out);
+  detail::append_padded(rest / (60 * microseconds_per_second), 2, out);
   rest %= 60 * microseconds_per_second;
   out.push_back(':');
-  append_padded(rest / microseconds_per_second, 2, out);
+  detail::append_padded(rest / microseconds_per_second, 2, out);
   out.push_back('.');
-  append_padded(rest % microseconds_per_second, 6, out);
+  detail::append_padded(rest % microseconds_per_second, 6, out);
   out.append(year > 0 ? "+00" : "+00 BC");
 }
 
@@ -90,7 +90,7 @@ class TimestampParser {
     }
     if (!rest_.empty()) fail();
 
-    const std::int64_t cycle = floor_divide(year, years_per_cycle);
+    const std::int64_t cycle = detail::floor_divide(year, years_per_cycle);
     const std::chrono::year_month_day date{
         std::chrono::year{static_cast<int>(year - cycle * years_per_cycle)},
         std::chrono::month{month}, std::chrono::day{day_of_month}};
@@ -176,6 +176,8 @@ struct codec<
   using Microseconds = std::chrono::duration<std::int64_t, std::micro>;
 
   static constexpr std::string_view sql_type = "timestamptz";
+  /// Whether two values can be stored as one.
+  static constexpr bool truncates = std::ratio_less_v<Period, std::micro>;
 
   static void encode(Time value, std::string& out) {
     if (value == Time::max()) {

@@ -1,15 +1,19 @@
 // Transactions that know whether they were committed.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "lazywriter/pqxx/commit_doubt.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/lock_timeout.hpp"
 #include "lazywriter/pqxx/session.hpp"
 
 namespace lazywriter::pg {
@@ -31,6 +35,7 @@ class PqxxTransaction {
       writer_ = other.writer_;
       session_ = std::move(other.session_);
       id_ = std::move(other.id_);
+      rows_ = other.rows_;
       failed_ = other.failed_;
     }
     return *this;
@@ -40,31 +45,34 @@ class PqxxTransaction {
 
  private:
   friend class detail::Writer;
-  PqxxTransaction(detail::Writer& writer, std::unique_ptr<detail::Session> session, std::string id)
+  PqxxTransaction(detail::Writer& writer, std::unique_ptr<detail::Session> session,
+                  detail::TransactionId id)
       : writer_(&writer), session_(std::move(session)), id_(std::move(id)) {}
 
   inline void roll_back() noexcept;
 
   detail::Writer* writer_;
   std::unique_ptr<detail::Session> session_;  // null once committed, rolled back or moved from
-  std::string id_;                            // the server's, 64 bits wide: xid8
-  bool failed_ = false;                       // a step of it threw: it must not be committed
+  detail::TransactionId id_;
+  std::size_t rows_ = 0;  // that its steps write
+  bool failed_ = false;   // a step of it threw: it must not be committed
 };
 
 namespace detail {
 
 /// The write side of an adapter: one connection, one transaction at a time, and the memory of a
-/// commit whose outcome is unknown. Calls are never concurrent but may come from different threads.
+/// commit whose outcome is unknown. Calls are never concurrent but may come from different threads;
+/// only ask may be called at any time.
 class Writer {
  public:
-  explicit Writer(Environment& environment) : environment_(environment) {}
+  explicit Writer(Environment& environment)
+      : environment_(environment), lock_timeout_(environment.options.lock_timeout) {}
 
   /// Effect: begins a transaction; before that it settles a commit in doubt. A kept connection that
   /// turns out to be broken is replaced once, which is how a restart of the server shows. Throws:
   /// ConnectionLost, CommitInDoubt while a commit can still take effect, what libpqxx throws.
   PqxxTransaction begin() {
-    if (idle_ != nullptr) {
-      std::unique_ptr<Session> kept = std::move(idle_);
+    if (std::unique_ptr<Session> kept = take()) {
       try {
         return begin_on(kept);
       } catch (const CommitInDoubt&) {
@@ -73,25 +81,25 @@ class Writer {
         if (kept == nullptr || kept->timed_out() || environment_.watchdog.interrupted()) throw;
       }
     }
-    if (environment_.watchdog.interrupted()) {
-      throw NotSent("lazywriter: nothing is written any more, the adapter was interrupted");
-    }
-    auto fresh = std::make_unique<Session>(environment_, true);
+    std::unique_ptr<Session> fresh = connect();
     return begin_on(fresh);
   }
 
-  /// Effect: calls `step(Session&)` as a part of the transaction. When it throws, the transaction
-  /// can only be rolled back: a caller that swallows the exception must not get half of it
-  /// committed.
+  /// Effect: calls `step(Session&)`, which writes so many rows, as a part of the transaction. When
+  /// it throws, the transaction can only be rolled back: a caller that swallows the exception must
+  /// not get half of it committed.
   template <class Step>
-  void within(PqxxTransaction& transaction, const Step& step) {
+  void within(PqxxTransaction& transaction, std::size_t rows, const Step& step) {
     demand_open(transaction);
+    transaction.rows_ += rows;
+    transaction.failed_ = true;
     try {
       step(*transaction.session_);
-    } catch (...) {
-      transaction.failed_ = true;
+    } catch (const std::exception& error) {
+      note_lock(error, transaction);
       throw;
     }
+    transaction.failed_ = false;
   }
 
   /// Effect: commits, and returns only when the server has said that this transaction is committed:
@@ -99,21 +107,24 @@ class Writer {
   /// Throws: RolledBack, CommitInDoubt, what libpqxx throws.
   void commit(PqxxTransaction& transaction) {
     demand_open(transaction);
-    const std::string sql = "COMMIT;" + question(transaction.id_);
-    const std::string id = transaction.id_;
+    const TransactionId id = transaction.id_;
+    const std::string sql = "COMMIT;" + detail::status_question(id);
     std::unique_ptr<Session> session = std::move(transaction.session_);
     std::optional<std::string> status;
     try {
-      status = answer(session->exec(sql));
+      status = detail::only_field(session->exec(sql));
     } catch (const NotSent&) {
       throw;
     } catch (const std::exception& error) {
+      note_lock(error, transaction);
       status = ask_after_failed_commit(*session, id);
       if (!status) {
         doubt_ = id;
-        throw CommitInDoubt(
-            std::string("lazywriter: COMMIT was sent, its outcome is not known yet: ") +
-            error.what());
+        std::string_view said = error.what();
+        constexpr std::string_view name = "lazywriter: ";  // said once is enough
+        if (said.starts_with(name)) said.remove_prefix(name.size());
+        throw CommitInDoubt("lazywriter: COMMIT was sent, its outcome is not known yet: " +
+                            std::string(said));
       }
       if (*status != "committed") {
         keep(session);
@@ -133,17 +144,38 @@ class Writer {
                         status.value_or("unknown"));
   }
 
+  /// Effect: calls `question(Session&)` outside of every transaction, on the writer's connection if
+  /// nobody has it, else on a fresh one; once more on a fresh one when the kept one turns out to be
+  /// broken. Returns: what it returns. Throws: what it throws, ConnectionLost; NotSent after
+  /// interrupt.
+  template <class Question>
+  bool ask(const Question& question) {
+    if (std::unique_ptr<Session> kept = take()) {
+      try {
+        const bool yes = question(*kept);
+        keep(kept);
+        return yes;
+      } catch (const std::exception&) {
+        if (kept->usable() || kept->timed_out() || environment_.watchdog.interrupted()) {
+          keep(kept);
+          throw;
+        }
+      }
+    }
+    std::unique_ptr<Session> fresh = connect();
+    const bool yes = question(*fresh);
+    keep(fresh);
+    return yes;
+  }
+
  private:
   friend class ::lazywriter::pg::PqxxTransaction;
 
-  static std::string question(const std::string& id) {
-    return "SELECT pg_xact_status('" + id + "'::xid8)";
-  }
-
-  static std::optional<std::string> answer(const pqxx::result& rows) {
-    if (row_count(rows) != 1) return std::nullopt;
-    const std::optional<std::string_view> text = field_text(rows, 0, 0);
-    return text ? std::optional<std::string>{*text} : std::nullopt;
+  std::unique_ptr<Session> connect() const {
+    if (environment_.watchdog.interrupted()) {
+      throw NotSent("lazywriter: nothing is written any more, the adapter was interrupted");
+    }
+    return std::make_unique<Session>(environment_, true);
   }
 
   void demand_open(const PqxxTransaction& transaction) const {
@@ -158,20 +190,47 @@ class Writer {
   // Keeps `session` if it was not used up; on failure it stays with the caller, who may look at it.
   PqxxTransaction begin_on(std::unique_ptr<Session>& session) {
     if (doubt_) settle_doubt(session);
-    const std::optional<std::string> id =
-        answer(session->begin("READ WRITE", "SELECT pg_current_xact_id()"));
-    if (!id) throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
-    return PqxxTransaction{*this, std::move(session), *id};
+    std::string first;
+    if (lock_timeout_.is_brief(LockTimeout::Clock::now())) {
+      first = "SET LOCAL lock_timeout = " + std::to_string(lock_timeout_.brief().count()) + ";";
+    }
+    first += "SELECT pg_current_xact_id(), pg_backend_pid()";
+    // Once a session, since it takes the server a tenth of a millisecond; behind a pooler every
+    // transaction may have another backend.
+    const bool asks_start = !environment_.options.prepared || session->backend().start.empty();
+    if (asks_start) {
+      first += ", (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+    }
+    const pqxx::result rows = session->begin("READ WRITE", first);
+    const auto field = [&rows](std::size_t column) {
+      return std::string(detail::field_text(rows, 0, column).value_or(""));
+    };
+    if (detail::row_count(rows) != 1 || field(0).empty()) {
+      throw ConnectionLost("lazywriter: the server did not tell the transaction's id");
+    }
+    if (asks_start) {
+      session->backend() = {field(1), field(2)};
+    } else if (field(1) != session->backend().pid) {
+      session->backend() = {field(1), {}};  // by a pooler that nobody has told us of
+    }
+    TransactionId id{field(0), session->backend()};
+    return PqxxTransaction{*this, std::move(session), std::move(id)};
+  }
+
+  void note_lock(const std::exception& error, const PqxxTransaction& transaction) noexcept {
+    try {
+      if (detail::sqlstate_of(error) != "55P03") return;  // lock not available
+      lock_timeout_.waited_in_vain(LockTimeout::Clock::now(), transaction.rows_ == 1);
+    } catch (...) {  // no memory for the text: then the next wait is as long again
+    }
   }
 
   /// The status of a transaction whose COMMIT was answered by an error, nullopt where it cannot be
   /// known.
   std::optional<std::string> ask_after_failed_commit(Session& session,
-                                                     const std::string& id) noexcept {
+                                                     const TransactionId& id) noexcept {
     try {
-      if (!session.usable()) return std::nullopt;
-      std::optional<std::string> status = answer(session.exec(question(id)));
-      if (status == "committed" || status == "aborted") return status;
+      if (session.usable()) return detail::status_after_error(session, id);
     } catch (...) {  // as unknown as before
     }
     return std::nullopt;
@@ -180,28 +239,9 @@ class Writer {
   /// Returns when the transaction in doubt has ended, whichever way; else throws CommitInDoubt and
   /// keeps the session.
   void settle_doubt(std::unique_ptr<Session>& session) {
-    // A standby can be behind, and would answer for a state that the primary has left.
-    if (answer(session->exec("SELECT pg_is_in_recovery()")) != "f") {
-      throw CommitInDoubt("lazywriter: a commit is in doubt, and this server is a standby");
-    }
-    constexpr int looks = 10;
-    for (int look = 0; look < looks; ++look) {
-      std::optional<std::string> status;
-      try {
-        status = answer(session->exec(question(*doubt_)));
-      } catch (const pqxx::sql_error& error) {
-        if (sqlstate_of(error) != "22023") throw;
-        status = std::nullopt;  // an id of the future: the server was restored to an earlier state
-      }
-      if (status != "in progress") {  // NULL: so old that the server has forgotten it
-        doubt_.reset();
-        return;
-      }
-      // By the transaction, never by a remembered process id, which may be someone else's by now.
-      session->exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '" +
-                    *doubt_ +
-                    "'::xid8::xid AND usename = session_user AND pid <> pg_backend_pid();SELECT "
-                    "pg_sleep(0.05)");
+    if (CommitDoubt{*session, *doubt_}.settle()) {
+      doubt_.reset();
+      return;
     }
     keep(session);
     throw CommitInDoubt(
@@ -209,8 +249,16 @@ class Writer {
         "before it has");
   }
 
+  std::unique_ptr<Session> take() {
+    const std::lock_guard lock{mutex_};
+    return std::move(idle_);
+  }
+
   void keep(std::unique_ptr<Session>& session) {
-    if (session != nullptr && session->usable()) idle_ = std::move(session);
+    if (session == nullptr || !session->usable()) return;
+    const std::lock_guard lock{mutex_};
+    // One that is there already is closed by its owner, after the lock is released.
+    std::swap(idle_, session);
   }
 
   void roll_back(std::unique_ptr<Session> session) noexcept {
@@ -223,9 +271,10 @@ class Writer {
   }
 
   Environment& environment_;
-  std::unique_ptr<Session> idle_;  // null while a transaction has it, and when there is none
-  std::optional<std::string>
-      doubt_;  // the id of a transaction whose COMMIT was sent but not answered
+  LockTimeout lock_timeout_;
+  std::mutex mutex_;                    // guards idle_; nothing slow happens under it
+  std::unique_ptr<Session> idle_;       // null while somebody has it, and when there is none
+  std::optional<TransactionId> doubt_;  // whose COMMIT was sent but not answered
 };
 
 }  // namespace detail

@@ -1,0 +1,22 @@
+// EXPECT: a function given to update, compute or for_each returns exactly void or bool
+#include <lazywriter/lazy_writer_cache.hpp>
+#include <lazywriter/no_op_reader_writer.hpp>
+#include <optional>
+#include <string>
+
+struct Item {
+  std::string name;
+  int lives = 3;
+  const std::string& key() const { return name; }
+  void copy_key_data_from(const Item&) {}
+  void revive() { lives = 3; }
+};
+
+int main() {
+  lazywriter::LazyWriterCache cache{lazywriter::NoOpReaderWriter<Item>{}};
+#ifdef LAZYWRITER_COMPILE_FAIL_CONTROL
+  cache.for_each([](const Item&) {});
+#else
+  cache.for_each([](const Item& item) { return item.name; });
+#endif
+}
