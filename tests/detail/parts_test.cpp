@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <latch>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -217,7 +218,7 @@ TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
   SlotBudget budget(5, 1);
   ASSERT_EQ(budget.take(5), 5U);
   SlotBudget::Waiter early(budget);
-  std::optional<SlotBudget::GivingMany> together(std::in_place, budget);
+  auto together = std::make_unique<SlotBudget::GivingMany>(budget);
   budget.give(1);
   budget.give(1);
   SlotBudget::Waiter late(budget);
