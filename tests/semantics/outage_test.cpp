@@ -232,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(AtAnyRate, BadAmongGood,
                                             ::testing::Values(1, 200)));
 
 TEST(ManyBadItems, HideAGoodOneThatCameWithThemForAFewPassesOnly) {
-  constexpr int bad = 10'000;
+  constexpr int bad = 10'500;
   Store store;
   Cache cache{store, manual({.capacity = 0, .shards = 8})};
   for (int i = 0; i < bad; ++i) {
