@@ -10,7 +10,7 @@ In every page (PAGES):
   the repository, or by its name alone; one behind a link from the page.
 
 README's first program has fifteen lines beside its includes, and its prose stays short. Each setting is in its
-table. The promises have the same numbers everywhere, and each has tests.
+table. The promises have the same numbers everywhere, and each has tests. The rooms of detail/ are described.
 
   tests/readme_test.py             checks
   tests/readme_test.py --update    first writes blocks and lists anew
@@ -26,8 +26,7 @@ TESTS = ROOT / "tests" / "README.md"
 EXAMPLES = ROOT / "examples" / "README.md"
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 PAGES = [README, TESTS, EXAMPLES, CONTRIBUTING, ROOT / "bench" / "README.md", ROOT / "cmake" / "README.md"]
-# The rooms of detail/, each including only what stands before it.
-ROOMS = ["base", "eviction", "table", "shard", "store", "ops", "flush", "journal", "cache"]
+DETAIL = ROOT / "include" / "lazywriter" / "detail"
 MOST_WORDS = 2500  # of README's prose: what stands neither in a block nor in a table
 FENCE = re.compile(
     r"(?:<!-- (?P<kind>code|headers|log)(?:: (?P<path>\S+)(?P<regions>(?: \[[^\]]+\])+))? -->\n)?"
@@ -80,11 +79,11 @@ def first_sentence(header):
 
 def header_list():
     """The public headers, then the rooms in their order, one line for each header."""
-    top = ROOT / "include" / "lazywriter"
+    top = DETAIL.parent
 
     def order(directory):
-        room = directory.name if directory.parent.name == "detail" else ""
-        return "detail" in directory.parts, ROOMS.index(room) if room in ROOMS else -1, directory
+        room = directory.name if directory.parent == DETAIL else ""
+        return DETAIL in [directory, *directory.parents], rooms().index(room) if room in rooms() else -1, directory
 
     lines = []
     for directory in sorted([top, *(path for path in top.rglob("*") if path.is_dir())], key=order):
@@ -93,6 +92,12 @@ def header_list():
             lines.append(f"{name_of(directory)}/")
         lines += [f"  {header.name:<28}{first_sentence(header)}" for header in headers]
     return "".join(line + "\n" for line in lines)
+
+
+@functools.cache
+def rooms():
+    """The rooms of detail/ in the order of CONTRIBUTING's table: each includes only what stands before it."""
+    return [row.split("|")[1].strip() for row in table(CONTRIBUTING, "The rooms", "| room ")]
 
 
 def expected(fence):
@@ -143,7 +148,7 @@ def check_length(readme):
 
 def check_log(page):
     """Each part of a line that is no number, key or reason is said by store_monitor.hpp."""
-    source = next((ROOT / "include" / "lazywriter" / "detail").rglob("store_monitor.hpp")).read_text()
+    source = next(DETAIL.rglob("store_monitor.hpp")).read_text()
     said = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', source))
     fences = FENCE.finditer(page.read_text())
     lines = [line for fence in fences if fence["kind"] == "log" for line in fence["text"].splitlines()]
@@ -260,6 +265,19 @@ def check_promises():
             problems.append(f"{mutants.name} breaks {number[0]}, and is not in that row of tests/README.md")
 
 
+def check_rooms():
+    """Each room has its row, and each step of a change that names a room names a header of it."""
+    for room in sorted(path.name for path in DETAIL.iterdir() if path.is_dir()):
+        if room not in rooms():
+            problems.append(f"CONTRIBUTING does not say what is in detail/{room}")
+    for step in re.split(r"^\d+\. ", CONTRIBUTING.read_text(), flags=re.MULTILINE):
+        room, header = re.match(r"(\w+): ", step), re.search(r"`(\w+\.hpp)`", step.split("\n\n")[0])
+        if not room or not header or not (DETAIL / room[1]).exists():
+            continue
+        if not (DETAIL / room[1] / header[1]).exists():
+            problems.append(f"CONTRIBUTING looks for {header[1]} in detail/{room[1]}, where it is not")
+
+
 def main():
     if sys.argv[1:] == ["--update"]:
         for page in PAGES:
@@ -279,6 +297,7 @@ def main():
         problems.append("no page lists the headers")
     check_cases()
     check_promises()
+    check_rooms()
     for problem in dict.fromkeys(problems):
         print(f"readme_test: {problem}", file=sys.stderr)
     return 1 if problems else 0
