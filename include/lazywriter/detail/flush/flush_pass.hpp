@@ -316,7 +316,7 @@ class FlushPassRunner {
     if (same_version && !entry.parked()) {
       const bool rejected = entry.trouble->isolated == Isolated::rejected;
       // Otherwise the store may be to blame.
-      if (tried && (rejected || retry().blames_items())) transaction_.name(pass, *pin.node);
+      if (tried && !rejected && retry().blames_items()) transaction_.name(pass, *pin.node);
       // What failed for now deserves a second try, whatever waits for the flush.
       const bool hopeless = rejected || (entry.named && entry.trouble->failures > 1);
       if (hopeless && entry.unsaved_since <= pass.cutoff) ++pass.pending_alone;

@@ -228,7 +228,13 @@ class RetryPolicy {
     const Clock::time_point now = Clock::now();
     if (trouble.rejections++ == 0) trouble.first_rejected = now;
     trouble.retry_at = now + backoff_.after(trouble.rejections);
-    return trouble.rejections >= park_after_ && now - trouble.first_rejected >= backoff_.most();
+    return rejected_often_enough(trouble) && now - trouble.first_rejected >= backoff_.most();
+  }
+
+  /// Whether only the time keeps an entry from being parked.
+  template <class Key>
+  [[nodiscard]] bool rejected_often_enough(const Trouble<Key>& trouble) const noexcept {
+    return trouble.rejections >= park_after_;
   }
 
  private:
