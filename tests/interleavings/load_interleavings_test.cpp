@@ -126,6 +126,12 @@ std::vector<Operation> operations() {
        [](Cache& cache) {
          EXPECT_EQ(cache.preload(std::vector<Account>{{the_key, 3}}), 1U);
        }},
+      {"preload_erase_and_flush", forgets, gone, none,
+       [](Cache& cache) {
+         EXPECT_EQ(cache.preload(std::vector<Account>{{the_key, 3}}), 1U);
+         cache.erase(the_key);
+         EXPECT_TRUE(cache.flush().ok());
+       }},
       {"discard_dirty", nothing, unchanged, none,
        [](Cache& cache) { EXPECT_EQ(cache.discard_dirty(), 0U); }},
       {"prune", nothing, unchanged, none, [](Cache& cache) { EXPECT_EQ(cache.prune(), 0U); }},

@@ -40,11 +40,23 @@ TEST(Bounds, MaxDirtyIsExactForAnyNumberOfShards) {
 }
 
 TEST(Bounds, ASlotThatAnotherShardKeepsInReserveIsFound) {
+  constexpr int limit = 1'024;  // so many that a shard draws eight at once
+  Store store;
+  Cache cache{store, manual({.max_dirty = limit, .shards = 16})};
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < limit; ++i)
+      ASSERT_TRUE(cache.try_put({key(round * limit + i), i})) << i;
+    EXPECT_FALSE(cache.try_put({"one too many", 1}));
+    ASSERT_TRUE(cache.flush().ok());
+  }
+}
+
+TEST(Bounds, WhereSlotsAreFewNoShardKeepsOne) {
   Store store;
   Cache cache{store, manual({.max_dirty = 2, .shards = 16})};
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(cache.try_put({key(i), i})) << i;
-    ASSERT_TRUE(cache.flush().ok());  // the slot stays with the shard that had it
+    ASSERT_TRUE(cache.flush().ok());
   }
 }
 
