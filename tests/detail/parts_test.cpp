@@ -224,6 +224,7 @@ TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
   EXPECT_FALSE(early.has_slot());
   EXPECT_FALSE(late.has_slot());
   budget.give(2);
+  EXPECT_EQ(budget.take(1), 0U) << "past those who wait";
   together.reset();
   EXPECT_TRUE(early.has_slot());
   EXPECT_TRUE(late.has_slot());
