@@ -101,7 +101,7 @@ def check_blocks(readme):
 
 def check_log(readme):
     """Each part of a line that is no number, key or reason is said by store_monitor.hpp."""
-    source = (ROOT / "include/lazywriter/detail/store_monitor.hpp").read_text()
+    source = (ROOT / "include/lazywriter/detail/flush/store_monitor.hpp").read_text()
     said = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', source))
     lines = [line for fence in FENCE.finditer(readme) if fence["kind"] == "log" for line in fence["text"].splitlines()]
     for line in lines:

@@ -66,7 +66,7 @@ struct CacheConfig {
 
   /// The name of the cache: every line of its log begins with it. Empty: the adapter's (the table's
   /// with PostgreSQL).
-  std::string name;
+  std::string name{};
 };
 
 namespace detail {

@@ -13,10 +13,10 @@
 #include <type_traits>
 #include <utility>
 
-#include "lazywriter/detail/hash_bytes.hpp"
-#include "lazywriter/detail/hash_seed.hpp"
-#include "lazywriter/detail/key_parts.hpp"
-#include "lazywriter/detail/quiet_assignment.hpp"
+#include "lazywriter/detail/base/hash_bytes.hpp"
+#include "lazywriter/detail/base/hash_seed.hpp"
+#include "lazywriter/detail/base/key_parts.hpp"
+#include "lazywriter/detail/base/quiet_assignment.hpp"
 
 namespace lazywriter {
 

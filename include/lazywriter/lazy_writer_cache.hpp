@@ -7,7 +7,7 @@
 // can be read.
 //
 // THE STATES OF AN ENTRY. An entry is a node of a shard's std::unordered_map. What it is follows
-// from a few fields (detail/entry.hpp), and only EntryTable changes them:
+// from a few fields (detail/table/entry.hpp), and only EntryTable changes them:
 //
 // clang-format off
 //     clean       The store holds just this item. May be evicted.
@@ -102,19 +102,24 @@
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/cache_reader_writer.hpp"
 #include "lazywriter/cache_stats.hpp"
-#include "lazywriter/detail/cache_contract.hpp"
-#include "lazywriter/detail/cache_core.hpp"
-#include "lazywriter/detail/closing.hpp"
-#include "lazywriter/detail/edit.hpp"
-#include "lazywriter/detail/flusher.hpp"
-#include "lazywriter/detail/periodic_worker.hpp"
-#include "lazywriter/detail/pruner.hpp"
-#include "lazywriter/detail/shard_walks.hpp"
+#include "lazywriter/detail/base/periodic_worker.hpp"
+#include "lazywriter/detail/cache/closing.hpp"
+#include "lazywriter/detail/flush/flusher.hpp"
+#include "lazywriter/detail/ops/cache_core.hpp"
+#include "lazywriter/detail/ops/edit.hpp"
+#include "lazywriter/detail/shard/pruner.hpp"
+#include "lazywriter/detail/shard/shard_walks.hpp"
+#include "lazywriter/detail/store/cache_contract.hpp"
 #include "lazywriter/errors.hpp"
 #include "lazywriter/flush_result.hpp"
 
 /// The cache, its items and its stores.
 namespace lazywriter {
+
+namespace detail {
+/// Looks inside of a cache; defined by tests alone.
+struct CacheInspector;
+}  // namespace detail
 
 /// A write-behind cache of `Item` over the store `ReaderWriter`. Not copyable, not movable. All
 /// members may be called from any thread; destroy it after every other call has returned.
@@ -346,6 +351,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   using Core = detail::CacheCore<Item, ReaderWriter>;
   using Flusher = detail::Flusher<Item, ReaderWriter>;
   friend class detail::Closing<LazyWriterCache>;
+  friend struct detail::CacheInspector;
 
   bool store(Item& item, bool may_wait);
   void wake_pruner_if_full();
@@ -372,4 +378,4 @@ LazyWriterCache(ReaderWriter, CacheConfig)
 
 }  // namespace lazywriter
 
-#include "lazywriter/detail/lazy_writer_cache_impl.hpp"
+#include "lazywriter/detail/cache/lazy_writer_cache_impl.hpp"

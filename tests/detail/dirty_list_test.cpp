@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/dirty_list.hpp"
+#include "lazywriter/detail/table/dirty_list.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/dirty_queue.hpp"
+#include "lazywriter/detail/table/dirty_queue.hpp"
 
 #include <gtest/gtest.h>
 

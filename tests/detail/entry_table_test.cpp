@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/entry_table.hpp"
+#include "lazywriter/detail/table/entry_table.hpp"
 
 #include <gtest/gtest.h>
 

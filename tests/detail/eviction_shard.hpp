@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "lazywriter/detail/eviction_policy.hpp"
+#include "lazywriter/detail/eviction/eviction_policy.hpp"
 
 namespace lazywriter::detail::eviction_test {
 

@@ -1,11 +1,11 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/frequency_sketch.hpp"
+#include "lazywriter/detail/eviction/frequency_sketch.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstddef>
 
-#include "lazywriter/detail/ghost_table.hpp"
+#include "lazywriter/detail/eviction/ghost_table.hpp"
 
 namespace lazywriter::detail {
 namespace {

@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/ghost_table.hpp"
+#include "lazywriter/detail/eviction/ghost_table.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/hash_bytes.hpp"
+#include "lazywriter/detail/base/hash_bytes.hpp"
 
 #include <gtest/gtest.h>
 

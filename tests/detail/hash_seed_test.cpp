@@ -1,4 +1,4 @@
-#include "lazywriter/detail/hash_seed.hpp"
+#include "lazywriter/detail/base/hash_seed.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/large_pages.hpp"
+#include "lazywriter/detail/base/large_pages.hpp"
 
 #include <gtest/gtest.h>
 

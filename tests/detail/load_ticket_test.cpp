@@ -1,4 +1,4 @@
-#include "lazywriter/detail/load_ticket.hpp"
+#include "lazywriter/detail/shard/load_ticket.hpp"
 
 #include <gtest/gtest.h>
 

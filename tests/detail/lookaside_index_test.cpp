@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/lookaside_index.hpp"
+#include "lazywriter/detail/table/lookaside_index.hpp"
 
 #include <gtest/gtest.h>
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <latch>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,16 +16,16 @@
 #include <utility>
 #include <vector>
 
-#include "lazywriter/detail/backoff.hpp"
-#include "lazywriter/detail/call_scope.hpp"
-#include "lazywriter/detail/entry.hpp"
-#include "lazywriter/detail/flush_token.hpp"
-#include "lazywriter/detail/key_text.hpp"
-#include "lazywriter/detail/mutex.hpp"
-#include "lazywriter/detail/slot_budget.hpp"
-#include "lazywriter/detail/stamp_clock.hpp"
-#include "lazywriter/detail/store_monitor.hpp"
-#include "lazywriter/detail/transaction_halt.hpp"
+#include "lazywriter/detail/base/backoff.hpp"
+#include "lazywriter/detail/base/call_scope.hpp"
+#include "lazywriter/detail/table/entry.hpp"
+#include "lazywriter/detail/flush/flush_token.hpp"
+#include "lazywriter/detail/base/key_text.hpp"
+#include "lazywriter/detail/base/mutex.hpp"
+#include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/base/stamp_clock.hpp"
+#include "lazywriter/detail/flush/store_monitor.hpp"
+#include "lazywriter/detail/flush/transaction_halt.hpp"
 #include "support/eventually.hpp"
 
 namespace lazywriter::detail {
@@ -217,12 +218,13 @@ TEST(SlotBudgetTest, WhoeverWaitsWhileManyAreGivenIsServedAtTheEndOfIt) {
   SlotBudget budget(5, 1);
   ASSERT_EQ(budget.take(5), 5U);
   SlotBudget::Waiter early(budget);
-  std::optional<SlotBudget::GivingMany> together(std::in_place, budget);
+  auto together = std::make_unique<SlotBudget::GivingMany>(budget);
   budget.give(1);
   budget.give(1);
   SlotBudget::Waiter late(budget);
   EXPECT_FALSE(early.has_slot());
   EXPECT_FALSE(late.has_slot());
+  EXPECT_EQ(budget.take(1), 0U) << "they are for those who wait";
   budget.give(2);
   EXPECT_EQ(budget.take(1), 0U) << "past those who wait";
   together.reset();

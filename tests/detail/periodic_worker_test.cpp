@@ -1,4 +1,4 @@
-#include "lazywriter/detail/periodic_worker.hpp"
+#include "lazywriter/detail/base/periodic_worker.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/quiet_assignment.hpp"
+#include "lazywriter/detail/base/quiet_assignment.hpp"
 
 #include <gtest/gtest.h>
 

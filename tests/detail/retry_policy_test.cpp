@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/retry_policy.hpp"
+#include "lazywriter/detail/flush/retry_policy.hpp"
 
 #include <gtest/gtest.h>
 

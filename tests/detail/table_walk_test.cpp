@@ -1,4 +1,4 @@
-#include "lazywriter/detail/table_walk.hpp"
+#include "lazywriter/detail/table/table_walk.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "lazywriter/detail/entry_table.hpp"
+#include "lazywriter/detail/table/entry_table.hpp"
 #include "support/items.hpp"
 
 namespace lazywriter::detail {

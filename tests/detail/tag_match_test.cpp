@@ -1,5 +1,5 @@
 // CTEST_THREADS: none
-#include "lazywriter/detail/tag_match.hpp"
+#include "lazywriter/detail/table/tag_match.hpp"
 
 #include <gtest/gtest.h>
 

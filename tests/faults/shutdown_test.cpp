@@ -141,7 +141,7 @@ TEST(Shutdown, AStoreThatCannotBeInterruptedIsWaitedForOnce) {
   gate->wait_for_arrival();
   cache.put({"b", 1});
   auto closing = in_background([&] { return cache.close(10ms); });
-  EXPECT_EQ(closing.wait_for(50ms), std::future_status::timeout);
+  EXPECT_EQ(closing.wait_for(300ms), std::future_status::timeout);
   gate->open();
   const auto result = closing.get();
   EXPECT_EQ(store.size() + result.unsaved.size(), 2U);

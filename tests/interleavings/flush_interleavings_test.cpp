@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "support/inspector.hpp"
 #include "support/manual_cache.hpp"
 
 namespace lazywriter::testing {
@@ -233,6 +234,7 @@ TEST_P(FlushInterleavings, EndAsTheTableSays) {
   }
   const CacheStats stats = cache.stats();
   EXPECT_EQ(stats.in_flight, 0U);
+  EXPECT_TRUE(detail::CacheInspector::fits(cache));
   EXPECT_EQ(stats.dirty, cache.dirty_count());
   EXPECT_EQ(stats.parked, cache.parked().size());
   const bool bystander_waits = phase().ending == Ending::fails && !takes_part &&

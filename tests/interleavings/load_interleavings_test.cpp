@@ -284,7 +284,9 @@ TEST_P(LoadInterleavings, AChangeStartsFromTheNewestOfItsProcess) {
     EXPECT_TRUE(one.flush().ok());
     const bool in_memory_alone = operation().name == std::string("preload") ||
                                  operation().name == std::string("put_and_discard");
-    if (!in_memory_alone || changed != base) EXPECT_EQ(value_of(here.row(the_key)), changed);
+    if (!in_memory_alone || changed != base) {
+      EXPECT_EQ(value_of(here.row(the_key)), changed);
+    }
   }
 }
 
@@ -514,6 +516,26 @@ TEST(MissesEnd, AfterOneFindWithNothingIfTheRowWasErasedMeanwhile) {
     EXPECT_EQ(store.calls(StoreCall::find), 1U) << asking.name;
     EXPECT_TRUE(cache.flush().ok());
     EXPECT_FALSE(store.row(the_key)) << asking.name;
+  }
+}
+
+TEST(MissesEnd, WithNothingIfTheRowThatAnotherLoadBroughtWasErasedMeanwhile) {
+  for (const auto& asking : every_asking_call()) {
+    Store store;
+    store.insert({the_key, before});
+    Cache cache{store, manual()};
+    bool once = true;
+    during_every_find(store, [&] {
+      if (!std::exchange(once, false)) return;
+      EXPECT_TRUE(cache.invalidate(the_key));
+      EXPECT_EQ(value_of(cache.get(the_key)), before);
+      EXPECT_TRUE(cache.contains(the_key));
+      cache.erase(the_key);
+      EXPECT_TRUE(cache.flush().ok());
+    });
+    EXPECT_EQ(asking.call(cache), std::nullopt) << asking.name;
+    EXPECT_EQ(store.calls(StoreCall::find), 2U) << asking.name;
+    EXPECT_FALSE(cache.contains(the_key)) << asking.name;
   }
 }
 

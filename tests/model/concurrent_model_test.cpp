@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/inspector.hpp"
 #include "support/manual_cache.hpp"
 #include "support/sanitizer.hpp"
 #include "support/seed.hpp"
@@ -82,6 +83,7 @@ class ModelRun {
       EXPECT_EQ(value_of(cache.get(counters[c])), counted);
     }
     EXPECT_EQ(cache.dirty_count() + cache.parked().size(), 0U);
+    EXPECT_TRUE(detail::CacheInspector::fits(cache));
     EXPECT_TRUE(cache.close().unsaved.empty());
   }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "support/inspector.hpp"
 #include "support/manual_cache.hpp"
 
 namespace lazywriter::testing {
@@ -168,7 +169,9 @@ class SequentialModel {
   }
 
   void flush() {
+    EXPECT_TRUE(detail::CacheInspector::fits(cache_));
     const FlushResult result = cache_.flush();
+    EXPECT_TRUE(detail::CacheInspector::fits(cache_));
     EXPECT_EQ(result.pending, cache_.dirty_count());
     EXPECT_EQ(result.parked, cache_.parked().size());
     if (!result.ok()) return;

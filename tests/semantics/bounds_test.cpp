@@ -276,6 +276,26 @@ TEST(Bounds, AWriterThatWaitsForASlotThatItsEntryGotMeanwhileGivesItOn) {
   EXPECT_FALSE(cache.try_put({"c", 1}));
 }
 
+TEST(Bounds, ASlotThatComesBackToAShardWhileSomebodyWaitsIsNotKeptInReserve) {
+  Store store;
+  CacheConfig config = manual({.max_dirty = 64});
+  config.flush_interval = 1h;
+  Cache cache{store, config};
+  for (int i = 0; i < 64; ++i) {
+    store.reject(key(i));
+    cache.put({key(i), i});
+  }
+  EXPECT_TRUE(eventually([&] {
+    cache.flush();
+    return cache.stats().parked == 64;
+  }));
+  auto writer = in_background([&] { cache.put({"another", 1}); });
+  EXPECT_TRUE(eventually([&] { return cache.stats().backpressure_waits == 1; }));
+  EXPECT_TRUE(cache.discard_parked(key(0)));
+  EXPECT_EQ(writer.wait_for(15s), std::future_status::ready);
+  writer.get();
+}
+
 TEST(Bounds, AWriterWaitsForTheFlusher) {
   Store store;
   CacheConfig config = manual({.max_dirty = 1});
