@@ -231,6 +231,20 @@ INSTANTIATE_TEST_SUITE_P(AtAnyRate, BadAmongGood,
                                                               StoreFault::transient),
                                             ::testing::Values(1, 200)));
 
+TEST(ManyBadItems, HideAGoodOneThatCameWithThemForAFewPassesOnly) {
+  constexpr int bad = 10'500;
+  Store store;
+  Cache cache{store, manual({.capacity = 0, .shards = 8})};
+  for (int i = 0; i < bad; ++i) {
+    store.reject(std::to_string(i), "no", StoreCall::save, StoreFault::transient);
+    cache.put({std::to_string(i), 1});
+  }
+  cache.put({"good", 1});
+  for (int i = 0; i < 4; ++i)
+    cache.flush();
+  EXPECT_TRUE(store.row("good"));
+}
+
 TEST(ManyBadItems, AreRetriedABoundedNumberOfTimesWhileTheStoreTakesNothing) {
   Store store;
   Cache cache{store, manual({.capacity = 0})};
