@@ -200,8 +200,9 @@ Reading LazyWriterCache<Item, ReaderWriter>::reading() {
   core_.refuse_visitors();
   Reading reading(core_.shards().departures());
   // What leaves a shard from now on is remembered.
-  for (const auto& shard : core_.shards())
+  for (const auto& shard : core_.shards()) {
     const detail::MutexLock lock(shard->mutex);
+  }
   return reading;
 }
 
