@@ -63,6 +63,12 @@
 // call a lookup waits for nobody's load, which might wait for that call: it makes a find of its
 // own, beside the other.
 //
+// READINGS. Rows that were read past the cache can be old when they come to preload. What is in
+// memory protects itself. While a Reading lives, whatever takes an entry out of the map notes its
+// key, so that preload leaves it out; invalidate does so for a key that is not there. Every write
+// is an entry until it is committed: a key that neither stands in the map nor is noted has not been
+// written since the Reading began.
+//
 // LOCKS, in the order in which they may be taken:
 // clang-format off
 //     1. prune_mutex_ (prune only)
@@ -70,8 +76,8 @@
 //     3. one shard's lock: never two, and never while the store, the log or any adapter code runs.
 //        Items' own functions, and those given to visit, update, compute and for_each, run under
 //        it.
-//     4. leaves: slot budget, worker wake-up, flush counters, closed_mutex_, those of Closing and
-//        TransactionHalt
+//     4. leaves: slot budget, worker wake-up, flush counters, closed_mutex_, those of Closing,
+//        TransactionHalt and Departures
 // clang-format on
 // The closed flag is read and set under each shard's lock: a racing write is refused, or close sees
 // it. No hold of a shard's lock grows with what the shard holds: walks are made in short holds, and
@@ -107,11 +113,13 @@
 #include "lazywriter/detail/flush/flusher.hpp"
 #include "lazywriter/detail/ops/cache_core.hpp"
 #include "lazywriter/detail/ops/edit.hpp"
+#include "lazywriter/detail/ops/preload.hpp"
 #include "lazywriter/detail/shard/pruner.hpp"
 #include "lazywriter/detail/shard/shard_walks.hpp"
 #include "lazywriter/detail/store/cache_contract.hpp"
 #include "lazywriter/errors.hpp"
 #include "lazywriter/flush_result.hpp"
+#include "lazywriter/reading.hpp"
 
 /// The cache, its items and its stores.
 namespace lazywriter {
@@ -251,7 +259,24 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   /// that is in memory, or erased, stays as it is. Returns: how many went in. Throws: CacheClosed,
   /// and what the range throws; the rows before stay in. Complexity: linear.
   template <std::ranges::input_range Range>
-  std::size_t preload(Range&& rows);
+  std::size_t preload(Range&& rows) {
+    return detail::preload(core_, rows, std::nullopt);
+  }
+
+  /// Effect: as preload, of rows that were read since `reading` began, while others write: leaves
+  /// out also what was written, erased or forgotten since then and is not in memory any more, and
+  /// what find brought in and was evicted again. Once the Reading has overflowed, or after
+  /// invalidate_all, it takes nothing more. Returns: how many went in. Throws: as preload;
+  /// std::invalid_argument if `reading` is of another cache, or was moved from. Complexity: linear.
+  template <std::ranges::input_range Range>
+  std::size_t preload(Range&& rows, const Reading& reading) {
+    return detail::preload(core_, rows, reading.begun_in(core_.shards().departures()));
+  }
+
+  /// Effect: the cache remembers, while the Reading lives, which keys are written, erased or
+  /// forgotten, for a preload of rows that are read after this call; see Reading. Returns: it; it
+  /// must not outlive the cache. Complexity: linear in the number of shards.
+  Reading reading();
 
   /// @}
   /// @name Persistence

@@ -125,6 +125,34 @@ TEST_P(OutOfMemory, AtEveryAllocationOfFlushesWithBadItemsLosesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(OnceAndFromThenOn, OutOfMemory, ::testing::Bool());
 
+/// With no memory to remember a key, the Reading says that it has overflowed, and no call throws.
+TEST(OutOfMemory, AReadingThatCannotRememberAKeyOverflows) {
+  Store store;
+  store.insert({"ann", 1});
+  store.insert({"bob", 1});
+  Cache cache{store, manual()};
+  const auto rows = store.rows();
+  cache.erase("ann");
+  EXPECT_TRUE(cache.flush().ok());
+  const Reading early = cache.reading();
+  cache.get("bob");
+  Allocations::lasting = true;
+  Allocations::countdown = 1;
+  const bool invalidated = cache.invalidate("bob");
+  Allocations::countdown = 0;
+  EXPECT_TRUE(invalidated);
+  EXPECT_TRUE(early.overflowed());
+  EXPECT_EQ(cache.preload(rows, early), 0U);
+
+  Allocations::countdown = 1;
+  EXPECT_THROW((void)cache.reading(), std::bad_alloc);
+  Allocations::countdown = 0;
+  const Reading next = cache.reading();
+  EXPECT_TRUE(cache.invalidate("ann"));
+  EXPECT_FALSE(next.overflowed());
+  EXPECT_EQ(cache.preload(rows, next), 1U);
+}
+
 TEST(OutOfMemory, ABatchTooLargeForTheMemoryIsWrittenInParts) {
   LazyWriterCache<Account, NoOpReaderWriter<Account>> cache{{}, manual({.max_batch = 1'000'000})};
   for (int i = 0; i < 5'000; ++i)

@@ -158,7 +158,7 @@ class ModelRun {
   void meddle(Cache& cache, Dice dice) {
     while (!stop_) {
       try {
-        switch (dice.below(6)) {
+        switch (dice.below(7)) {
           case 0:
             (void)cache.flush();
             break;
@@ -174,6 +174,13 @@ class ModelRun {
           case 4:
             (void)cache.invalidate_all();
             break;
+          case 5: {
+            const Reading reading = cache.reading();
+            const std::vector<Account> rows = store_.rows();
+            std::this_thread::yield();
+            (void)cache.preload(rows, reading);
+            break;
+          }
           default: {
             // The sum over several shards is taken while slots move between them.
             const CacheStats stats = cache.stats();

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "support/inspector.hpp"
 #include "support/manual_cache.hpp"
@@ -40,6 +41,7 @@ class SequentialModel {
   void step() {
     if (steps_ % 64 == 0) failure_rate_ = dice_.chance(0.5) ? 0.0 : 0.1;
     if (steps_ % 97 == 0) toggle_rejection();
+    read_past();
     ++steps_;
     operate();
     check_counts();
@@ -197,6 +199,17 @@ class SequentialModel {
     }
   }
 
+  /// Effect: now and then, rows are read past the cache, and taken in many steps later.
+  void read_past() {
+    if (steps_ % 31 == 0) {
+      reading_.emplace(cache_.reading());
+      rows_ = store_.rows();
+    } else if (steps_ % 31 == 23) {
+      cache_.preload(rows_, *reading_);
+      reading_.reset();
+    }
+  }
+
   void toggle_rejection() {
     for (const auto* key : {"3", "11"}) {
       store_.accept(key);
@@ -232,7 +245,9 @@ class SequentialModel {
   std::size_t steps_ = 0;
   double failure_rate_ = 0;
   int last_value_ = 0;
+  std::vector<Account> rows_;
   Cache cache_{store_, config_};
+  std::optional<Reading> reading_;  // ends before the cache does
 };
 
 }  // namespace lazywriter::testing

@@ -135,6 +135,8 @@ void use_everything(ReaderWriter store, Item a, Item b, Break set_failing) {
   cache.erase(key);
   EXPECT_TRUE(cache.flush(1s).ok());
   EXPECT_EQ(cache.preload(std::vector<Item>{a}), 1U);
+  EXPECT_TRUE(cache.invalidate(key));
+  EXPECT_EQ(cache.preload(std::vector<Item>{a}, cache.reading()), 1U);
   EXPECT_TRUE(cache.compute(key, [&](std::optional<Item>& item) { item = a; }));
   set_failing(cache.reader_writer(), true);
   cache.update(key, add);

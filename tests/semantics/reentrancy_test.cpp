@@ -40,6 +40,7 @@ std::vector<Call> every_call() {
           [](Cache& cache) {
             cache.preload(std::vector<Account>{{"b", 1}});
           },
+          [](Cache& cache) { (void)cache.reading(); },
           [](Cache& cache) { cache.flush(); },
           [](Cache& cache) { cache.flush(1ms); },
           [](Cache& cache) { cache.prune(); },

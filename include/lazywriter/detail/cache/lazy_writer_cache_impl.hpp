@@ -1,9 +1,13 @@
 // Bodies of LazyWriterCache's members; the declarations say what they do.
 #pragma once
 
+#include <utility>
+
 #include "lazywriter/detail/base/clock.hpp"
+#include "lazywriter/detail/base/mutex.hpp"
 #include "lazywriter/detail/shard/retired.hpp"
 #include "lazywriter/detail/shard/shard.hpp"
+#include "lazywriter/detail/table/departures.hpp"
 #include "lazywriter/lazy_writer_cache.hpp"
 
 namespace lazywriter {
@@ -192,28 +196,14 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
 }
 
 template <class Item, class ReaderWriter>
-template <std::ranges::input_range Range>
-std::size_t LazyWriterCache<Item, ReaderWriter>::preload(Range&& rows) {
+Reading LazyWriterCache<Item, ReaderWriter>::reading() {
   core_.refuse_visitors();
-  std::size_t taken = 0;
-  for (auto&& row : rows) {
-    Item item(std::forward<decltype(row)>(row));
-    const auto& item_key = item.key();
-    const auto probe = core_.probe(item_key);
-    typename Core::Insertion insertion(core_);
-    core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
-      shard.mutex.assert_held();
-      if (node != nullptr) return detail::Step::done;
-      shard.tickets.entry_comes(probe);
-      shard.table.insert_item(probe.hash, std::move(item));
-      shard.tickets.entry_came();
-      ++shard.counters.preloads;
-      ++taken;
-      insertion.done(shard);
-      return detail::Step::done;
-    });
+  Reading reading(core_.shards().departures());
+  // What leaves a shard from now on is remembered.
+  for (const auto& shard : core_.shards()) {
+    const detail::MutexLock lock(shard->mutex);
   }
-  return taken;
+  return reading;
 }
 
 // ---------------------------------------------------------------- persistence
@@ -253,7 +243,11 @@ bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
   auto* const node = shard.table.find(probe);
   if (node != nullptr && node->second.pinned()) return false;
   shard.tickets.forget(probe);
-  if (node == nullptr) return true;
+  if (node == nullptr) {
+    // What a Reading has seen of the key may be old as well.
+    core_.shards().departures().remember(probe.hash);
+    return true;
+  }
   shard.tickets.entry_leaves(probe, std::as_const(node->second).item());
   removed = shard.table.remove(*node);
   shard.publish_clean();
@@ -263,6 +257,8 @@ bool LazyWriterCache<Item, ReaderWriter>::invalidate(key_view key) {
 template <class Item, class ReaderWriter>
 FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
   FlushResult result = flush();
+  detail::Departures& departures = core_.shards().departures();
+  departures.remember_all(departures.last_begun());
   detail::Graveyard<typename Core::Removed> graveyard;
   for (const auto& shard : core_.shards()) {
     {

@@ -19,6 +19,7 @@
 #include "lazywriter/detail/base/stamp_clock.hpp"
 #include "lazywriter/detail/shard/load_ticket.hpp"
 #include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/table/departures.hpp"
 #include "lazywriter/detail/table/entry_table.hpp"
 #include "lazywriter/detail/table/failure_state.hpp"
 
@@ -53,8 +54,9 @@ struct alignas(64) Shard {
   using Node = typename Table::Node;
   using Removed = typename Table::Removed;
 
-  Shard(std::size_t its_number, std::size_t capacity, std::size_t expected, LargePages& pages)
-      : table(capacity, expected, pages), number(its_number) {}
+  Shard(std::size_t its_number, std::size_t capacity, std::size_t expected, LargePages& pages,
+        Departures& departures)
+      : table(capacity, expected, pages, departures), number(its_number) {}
 
   // What every call writes comes first, in one cache line: a line that two threads write to is
   // passed between them. Then what every call reads: the index, in front of the table.

@@ -21,12 +21,13 @@
 #include "lazywriter/detail/shard/load_ticket.hpp"
 #include "lazywriter/detail/shard/shard.hpp"
 #include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/table/departures.hpp"
 #include "lazywriter/detail/table/entry_table.hpp"
 
 namespace lazywriter::detail {
 
 /// All shards, with the budget and the clock they share. Lock order: at most one shard's lock at a
-/// time; under it only the leaf locks of SlotBudget, PeriodicWorker and FlushMeter.
+/// time; under it only the leaf locks of SlotBudget, PeriodicWorker, FlushMeter and Departures.
 template <class Item>
 class ShardSet {
  public:
@@ -46,7 +47,8 @@ class ShardSet {
         slots_(config.max_dirty, count_) {
     shards_.reserve(count_);
     for (std::size_t i = 0; i < count_; ++i)
-      shards_.push_back(std::make_unique<Part>(i, planned(), expected(), index_pages_));
+      shards_.push_back(
+          std::make_unique<Part>(i, planned(), expected(), index_pages_, departures_));
   }
 
   ~ShardSet() { shards_.clear(); }  // before the pages that their indexes lie in
@@ -69,6 +71,7 @@ class ShardSet {
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
   [[nodiscard]] SlotBudget& slots() noexcept { return slots_; }
   [[nodiscard]] StampClock& clock() noexcept { return clock_; }
+  [[nodiscard]] Departures& departures() noexcept { return departures_; }
 
   /// Effect: gives the spare credits of all shards back to the budget. Complexity: linear in the
   /// number of shards that have some.
@@ -180,6 +183,7 @@ class ShardSet {
   // Written by many, so apart from what every call reads.
   alignas(64) SlotBudget slots_;
   alignas(64) StampClock clock_;
+  Departures departures_;
 };
 
 }  // namespace lazywriter::detail

@@ -16,6 +16,7 @@
 #include "lazywriter/detail/base/prefetch.hpp"
 #include "lazywriter/detail/eviction/eviction_policy.hpp"
 #include "lazywriter/detail/table/apart_set.hpp"
+#include "lazywriter/detail/table/departures.hpp"
 #include "lazywriter/detail/table/dirty_queue.hpp"
 #include "lazywriter/detail/table/entry.hpp"
 #include "lazywriter/detail/table/entry_state.hpp"
@@ -45,8 +46,9 @@ class EntryTable : public EntryState<Item> {
   /// `capacity`: this table's share; 0 = unlimited.
   explicit EntryTable(std::size_t capacity) : policy_(capacity) {}
   /// `expected`: entries to make room for now. `pages`: index_bytes(expected) of them are taken;
-  /// they must live longer. Throws: std::bad_alloc.
-  EntryTable(std::size_t capacity, std::size_t expected, LargePages& pages) : policy_(capacity) {
+  /// they must live longer. `departures`: told of every key that leaves. Throws: std::bad_alloc.
+  EntryTable(std::size_t capacity, std::size_t expected, LargePages& pages, Departures& departures)
+      : policy_(capacity), departures_(&departures) {
     map_.reserve(expected);
     index_.reserve(expected, pages);
   }
@@ -436,7 +438,10 @@ class EntryTable : public EntryState<Item> {
     return extract(node);
   }
 
+  /// Every entry that leaves goes this way.
   Removed extract(Node& node) noexcept {
+    if (departures_ != nullptr && departures_->watched()) [[unlikely]]
+      departures_->remember(node.first.hash);
     index_.erase(node.first.hash, node);
     return map_.extract(map_.find(node.first));
   }
@@ -478,6 +483,8 @@ class EntryTable : public EntryState<Item> {
   Apart apart_;
   Map map_;
   Policy policy_;
+  /// nullptr: nobody reads past this table.
+  Departures* departures_ = nullptr;
 };
 
 }  // namespace lazywriter::detail
