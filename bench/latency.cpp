@@ -95,20 +95,20 @@ void during_prune(benchmark::State& state, Caller::Kind kind) {
 }
 
 /// What is wrong with the store.
-enum class Trouble { none, away, fails, rejects };
+enum class FailureState { none, away, fails, rejects };
 
 /// Takes everything at once, or is in trouble all the time.
 class TroubledStore : public lazywriter::NoOpReaderWriter<Account> {
  public:
-  explicit TroubledStore(Trouble trouble) : trouble_(trouble) {}
+  explicit TroubledStore(FailureState trouble) : trouble_(trouble) {}
 
   transaction_type begin_tx() {
-    if (trouble_ == Trouble::away) throw std::runtime_error("no connection");
+    if (trouble_ == FailureState::away) throw std::runtime_error("no connection");
     return {};
   }
   void save_batch(std::span<Account> accounts, transaction_type&) {
-    if (trouble_ == Trouble::fails) throw std::runtime_error("the disk is full");
-    if (trouble_ == Trouble::rejects &&
+    if (trouble_ == FailureState::fails) throw std::runtime_error("the disk is full");
+    if (trouble_ == FailureState::rejects &&
         std::any_of(accounts.begin(), accounts.end(), [](const Account& account) {
           return account.login.ends_with("777");  // one in a thousand
         })) {
@@ -122,11 +122,11 @@ class TroubledStore : public lazywriter::NoOpReaderWriter<Account> {
   }
 
  private:
-  Trouble trouble_;
+  FailureState trouble_;
 };
 
 /// With the flush loop running, on 100,000 unsaved items to begin with; every tenth call is a put.
-void with_trouble(benchmark::State& state, Caller::Kind kind, Trouble trouble) {
+void with_trouble(benchmark::State& state, Caller::Kind kind, FailureState trouble) {
   CallTimes times;
   CallTimes ignored;
   for ([[maybe_unused]] auto _ : state) {
@@ -183,8 +183,8 @@ int main(int argc, char** argv) {
     add(operation + "/flush_noop", [kind = kind](auto& state) { during_flush(state, kind); });
     add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
     for (const auto& [situation, trouble] :
-         {std::pair{"store_well", Trouble::none}, std::pair{"store_away", Trouble::away},
-          std::pair{"store_fails", Trouble::fails}, std::pair{"store_rejects", Trouble::rejects}}) {
+         {std::pair{"store_well", FailureState::none}, std::pair{"store_away", FailureState::away},
+          std::pair{"store_fails", FailureState::fails}, std::pair{"store_rejects", FailureState::rejects}}) {
       add(operation + '/' + situation,
           [kind = kind, trouble = trouble](auto& state) { with_trouble(state, kind, trouble); });
     }

@@ -232,6 +232,11 @@ concept CacheItem = detail::CopyableItem<Item> && detail::NothrowMovableItem<Ite
     detail::HashableKey<key_type_t<Item>> && detail::ComparableKey<key_type_t<Item>> &&
     detail::NothrowMovableKey<key_type_t<Item>> && detail::TakesKeyData<Item>;
 
+/// The name that enable_overwrite_in_place had before: where it is specialised, that counts for one
+/// more release.
+template <class Item>
+inline constexpr bool assignment_destroys_nothing = detail::assigns_quietly<Item>();
+
 /// Whether a move assignment to an item is known to destroy nothing but memory. A put then assigns
 /// the new item to the old one; otherwise it first moves the old one out, to be destroyed after the
 /// lock is released, which takes some nanoseconds more.
@@ -243,8 +248,8 @@ concept CacheItem = detail::CopyableItem<Item> && detail::NothrowMovableItem<Ite
 /// Example:
 ///
 ///     template <>
-///     inline constexpr bool lazywriter::assignment_destroys_nothing<Session> = true;
+///     inline constexpr bool lazywriter::enable_overwrite_in_place<Session> = true;
 template <class Item>
-inline constexpr bool assignment_destroys_nothing = detail::assigns_quietly<Item>();
+inline constexpr bool enable_overwrite_in_place = assignment_destroys_nothing<Item>;
 
 }  // namespace lazywriter

@@ -348,7 +348,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   }
 
   /// @}
-  /// @name Looking
+  /// @name Observers
   /// Complexity: linear in the number of shards, but for config and reader_writer.
   /// @{
 
@@ -368,7 +368,7 @@ class LazyWriterCache : private detail::CacheContract<Item, ReaderWriter> {
   const CacheConfig& config() const noexcept { return core_.config(); }
   /// Returns: the adapter. The cache goes on using it: call only what may run beside begin_tx, find
   /// and the others. Never throws.
-  ReaderWriter& reader_writer() noexcept { return core_.gate().adapter(); }
+  ReaderWriter& reader_writer() noexcept { return core_.store().adapter(); }
 
   /// @}
 

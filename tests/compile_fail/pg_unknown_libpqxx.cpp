@@ -7,6 +7,6 @@
 #define PQXX_VERSION_MAJOR 9
 #endif
 
-#include <lazywriter/pqxx/version_seam.hpp>
+#include <lazywriter/pqxx/libpqxx_compat.hpp>
 
 int main() {}

@@ -36,7 +36,7 @@ class DirtyQueueTest : public ::testing::Test {
     std::vector<int> order;
     while (Node* const node = queue_.next()) {
       order.push_back(node->first);
-      queue_.wait_again(*node, Place::front);
+      queue_.requeue(*node, Place::front);
     }
     queue_.end_turn();
     return order;
@@ -64,9 +64,9 @@ TEST_F(DirtyQueueTest, WhatIsKeptWaitsInFrontOfWhatWasWrittenMeanwhile) {
   write(2, 30);
   queue_.begin_turn();
   write(3, 40);
-  queue_.wait_again(*queue_.next(), Place::front);
-  queue_.wait_again(*queue_.next(), Place::back);
-  queue_.wait_again(*queue_.next(), Place::front);
+  queue_.requeue(*queue_.next(), Place::front);
+  queue_.requeue(*queue_.next(), Place::back);
+  queue_.requeue(*queue_.next(), Place::front);
   queue_.end_turn();
   EXPECT_EQ(turn(), (std::vector{0, 2, 3, 1}));
 }
@@ -78,8 +78,8 @@ TEST_F(DirtyQueueTest, WhatTheTurnDidNotComeToWaitsBehindWhatIsKept) {
   queue_.begin_turn();
   write(3, 40);
   Node& first = *queue_.next();
-  queue_.wait_again(*queue_.next(), Place::front);
-  queue_.wait_again(first, Place::back);
+  queue_.requeue(*queue_.next(), Place::front);
+  queue_.requeue(first, Place::back);
   queue_.end_turn();
   EXPECT_EQ(queue_.oldest(), 10);
   EXPECT_EQ(turn(), (std::vector{1, 2, 3, 0}));
@@ -109,7 +109,7 @@ TEST_F(DirtyQueueTest, TellsTheOldestThroughATurn) {
   EXPECT_EQ(queue_.next(), &nodes_[0]);  // saved
   Node& kept = *queue_.next();
   EXPECT_EQ(queue_.oldest(), 10) << "the flusher is not through with it";
-  queue_.wait_again(kept, Place::back);
+  queue_.requeue(kept, Place::back);
   queue_.end_turn();
   EXPECT_EQ(queue_.oldest(), 20);
   queue_.begin_turn();
@@ -124,7 +124,7 @@ TEST_F(DirtyQueueTest, AnEntryLeavesOutOfTurnWhereverItStands) {
     write(1, 20);
     queue_.begin_turn();
     write(2, 30);
-    queue_.wait_again(*queue_.next(), Place::front);  // 0 is kept, 1 due, 2 waits
+    queue_.requeue(*queue_.next(), Place::front);  // 0 is kept, 1 due, 2 waits
   };
   const auto due_then_next_turn = [&] {
     std::vector<int> order;
@@ -153,7 +153,7 @@ TEST_F(DirtyQueueTest, AllThreeListsAreWalkedAndTakenFrom) {
   write(0, 10);
   write(1, 20);
   queue_.begin_turn();
-  queue_.wait_again(*queue_.next(), Place::front);
+  queue_.requeue(*queue_.next(), Place::front);
   write(2, 30);
   EXPECT_EQ(queue_.size(), 3U);
   std::vector<int> walked;

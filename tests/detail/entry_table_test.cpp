@@ -76,7 +76,7 @@ class EntryTableTest : public ::testing::Test {
     Node& node = dirty(key, stamp);
     table_.begin_turn();
     EXPECT_EQ(table_.pin_next(), &node);
-    EXPECT_EQ(Table::take(node), stamp);
+    EXPECT_EQ(Table::stage(node), stamp);
     return node;
   }
   /// The next of a turn over everything dirty, without changing anything for good.
@@ -88,7 +88,7 @@ class EntryTableTest : public ::testing::Test {
       nodes.push_back(node);
     for (Node* const node : nodes) {
       keys.push_back(Table::key_of(*node));
-      table_.land(*node, Place::front);
+      table_.complete(*node, Place::front);
     }
     table_.end_turn();
     return keys;
@@ -207,7 +207,7 @@ void expect_order(Item item) {
   };
   EXPECT_LE(place(node.second.item()) + sizeof(Item), Touched<Node>::by_read);
   EXPECT_EQ(place(node.second.unsaved_since), Touched<Node>::by_read);
-  EXPECT_LT(place(node.second.trouble), Touched<Node>::by_write);
+  EXPECT_LT(place(node.second.failure), Touched<Node>::by_write);
   EXPECT_EQ(place(node.second.next_dirty), Touched<Node>::by_write);
   EXPECT_EQ(place(node.second.eviction_links), Touched<Node>::by_flush);
 }
@@ -232,7 +232,7 @@ TEST_F(EntryTableTest, DirtyEntriesWaitInTheOrderOfTheirFirstWrite) {
 TEST_F(EntryTableTest, CommittedAndNotWrittenIsClean) {
   Node& node = in_flight("a");
   expect_counts(1, 0, 1, 0, 1);
-  EXPECT_TRUE(table_.land(node, Place::back).empty());
+  EXPECT_TRUE(table_.complete(node, Place::back).empty());
   table_.end_turn();
   expect_counts(1, 1, 0);
   EXPECT_EQ(table_.oldest_unsaved(), no_stamp);
@@ -241,7 +241,7 @@ TEST_F(EntryTableTest, CommittedAndNotWrittenIsClean) {
 
 TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedAndNoTrouble) {
   Node& saved = in_flight("a");
-  EXPECT_TRUE(table_.land_saved(saved));
+  EXPECT_TRUE(table_.complete_saved(saved));
   table_.end_turn();
   expect_counts(1, 1, 0);
   EXPECT_FALSE(saved.second.holds_slot);
@@ -249,8 +249,8 @@ TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedA
 
   Node& written_again = in_flight("b", 10);
   put("b", 2, 20);
-  EXPECT_FALSE(table_.land_saved(written_again));
-  table_.land(written_again, Place::back);
+  EXPECT_FALSE(table_.complete_saved(written_again));
+  table_.complete(written_again, Place::back);
   table_.end_turn();
 
   Node& erased = dirty("c");
@@ -258,22 +258,22 @@ TEST_F(EntryTableTest, TheShortLandingIsForVisibleEntriesThatHaveNothingUnsavedA
   table_.begin_turn();
   while (table_.pin_next() != &erased)
     continue;
-  Table::take(erased);
-  EXPECT_FALSE(table_.land_saved(erased));
-  EXPECT_FALSE(table_.land(erased, Place::back).empty());
+  Table::stage(erased);
+  EXPECT_FALSE(table_.complete_saved(erased));
+  EXPECT_FALSE(table_.complete(erased, Place::back).empty());
 }
 
 TEST_F(EntryTableTest, TheShortLandingLeavesATroubleAndADiscardedEntryToTheLongOne) {
   Node& troubled = in_flight("a");
-  troubled.second.trouble = std::make_unique<Trouble<std::string>>();
-  EXPECT_FALSE(table_.land_saved(troubled));
-  table_.land(troubled, Place::back);
+  troubled.second.failure = std::make_unique<FailureState<std::string>>();
+  EXPECT_FALSE(table_.complete_saved(troubled));
+  table_.complete(troubled, Place::back);
   table_.end_turn();
 
   Node& discarded = in_flight("b");
   discard_all();
-  EXPECT_FALSE(table_.land_saved(discarded)) << "it gave its slot back already";
-  table_.land(discarded, Place::back);
+  EXPECT_FALSE(table_.complete_saved(discarded)) << "it gave its slot back already";
+  table_.complete(discarded, Place::back);
   table_.end_turn();
   expect_counts(2, 2, 0);
 }
@@ -281,7 +281,7 @@ TEST_F(EntryTableTest, TheShortLandingLeavesATroubleAndADiscardedEntryToTheLongO
 TEST_F(EntryTableTest, WrittenInFlightStaysDirtyWithTheTimeOfThatWrite) {
   Node& node = in_flight("a", 10);
   put("a", 2, 20);
-  table_.land(node, Place::back);
+  table_.complete(node, Place::back);
   table_.end_turn();
   expect_counts(1, 0, 1);
   EXPECT_EQ(table_.oldest_unsaved(), 20);
@@ -291,17 +291,17 @@ TEST_F(EntryTableTest, WrittenInFlightStaysDirtyWithTheTimeOfThatWrite) {
 TEST_F(EntryTableTest, AFailedAttemptLeavesTheEntryAsUnsavedAsBefore) {
   Node& node = in_flight("a", 10);
   put("a", 2, 20);
-  Table::give_back(node, 10, false, true);
+  Table::unstage_failed(node, 10, false, true);
   EXPECT_FALSE(node.second.failed) << "it was an older version that failed";
-  table_.land(node, Place::front);
+  table_.complete(node, Place::front);
   table_.end_turn();
   EXPECT_EQ(table_.oldest_unsaved(), 10);
 
   table_.begin_turn();
   table_.pin_next();
-  Table::give_back(node, Table::take(node), false, true);
+  Table::unstage_failed(node, Table::stage(node), false, true);
   EXPECT_TRUE(node.second.failed);
-  table_.land(node, Place::front);
+  table_.complete(node, Place::front);
   table_.end_turn();
   expect_counts(1, 0, 1);
 }
@@ -313,8 +313,8 @@ TEST_F(EntryTableTest, WhatIsKeptComesBeforeWhatWasWrittenMeanwhileAndWhatIsSent
   table_.pin_next();
   table_.pin_next();
   dirty("c", 12);
-  table_.land(a, Place::back);
-  table_.land(b, Place::front);
+  table_.complete(a, Place::back);
+  table_.complete(b, Place::front);
   table_.end_turn();
   EXPECT_EQ(dirty_order(), (std::vector<std::string>{"b", "c", "a"}));
   EXPECT_EQ(table_.oldest_unsaved(), 10);
@@ -324,7 +324,7 @@ TEST_F(EntryTableTest, TheAgeOfTheOldestDoesNotOutliveIt) {
   Node& a = in_flight("a", 10);
   dirty("b", 20);
   EXPECT_EQ(table_.oldest_unsaved(), 10);
-  table_.land(a, Place::back);
+  table_.complete(a, Place::back);
   table_.end_turn();
   EXPECT_EQ(table_.oldest_unsaved(), 20);
 }
@@ -336,10 +336,10 @@ TEST_F(EntryTableTest, CountsAllThatIsUnsavedWhereTheOldestIsOldEnough) {
   clean("clean");
   EXPECT_EQ(table_.unsaved_by(5), 0U);
   EXPECT_EQ(table_.unsaved_by(10), 2U);
-  Table::give_back(flying, 10, false, true);
-  flying.second.trouble = std::make_unique<Trouble<std::string>>();
+  Table::unstage_failed(flying, 10, false, true);
+  flying.second.failure = std::make_unique<FailureState<std::string>>();
   table_.mark_parked(flying);
-  table_.land(flying, Place::front);
+  table_.complete(flying, Place::front);
   table_.end_turn();
   EXPECT_EQ(table_.unsaved_by(19), 0U) << "what is left was written later";
   EXPECT_EQ(table_.unsaved_by(20), 1U);
@@ -363,17 +363,17 @@ TEST_F(EntryTableTest, WhatIsInFlightOrParkedIsFoundAndWhatLandsIsNot) {
   EXPECT_EQ(apart(), Keys{});
   table_.begin_turn();
   while (Node* const node = table_.pin_next())
-    Table::take(*node);
+    Table::stage(*node);
   EXPECT_EQ(apart(), (Keys{"a", "b", "c", "d"}));
-  EXPECT_TRUE(table_.land_saved(*find("b")));
+  EXPECT_TRUE(table_.complete_saved(*find("b")));
   for (const auto* key : {"a", "c"}) {
     Node& node = *find(key);
-    Table::give_back(node, 10, false, true);
-    node.second.trouble = std::make_unique<Trouble<std::string>>();
+    Table::unstage_failed(node, 10, false, true);
+    node.second.failure = std::make_unique<FailureState<std::string>>();
     table_.mark_parked(node);
-    table_.land(node, Place::back);
+    table_.complete(node, Place::back);
   }
-  table_.land(*find("d"), Place::back);
+  table_.complete(*find("d"), Place::back);
   table_.end_turn();
   EXPECT_EQ(apart(), (Keys{"a", "c"}));
   EXPECT_TRUE(table_.unpark(*find("a")));
@@ -381,9 +381,9 @@ TEST_F(EntryTableTest, WhatIsInFlightOrParkedIsFoundAndWhatLandsIsNot) {
   put("c", 2, 20);
   EXPECT_EQ(apart(), Keys{});
   Node& displaced = *find("a");
-  auto trouble = std::make_unique<Trouble<std::string>>();
-  trouble->displaced_key = "a";
-  table_.park_displaced(displaced, std::move(trouble), 30);
+  auto failure = std::make_unique<FailureState<std::string>>();
+  failure->displaced_key = "a";
+  table_.park_displaced(displaced, std::move(failure), 30);
   EXPECT_EQ(apart(), Keys{"a"});
   table_.forget_parked(displaced);
   EXPECT_EQ(apart(), Keys{});
@@ -400,8 +400,8 @@ TEST_F(EntryTableTest, ATombstoneIsInvisibleAndLeavesOnceCommitted) {
   expect_counts(0, 0, 1);
   table_.begin_turn();
   ASSERT_EQ(table_.pin_next(), &node);
-  Table::take(node);
-  EXPECT_FALSE(table_.land(node, Place::back).empty());
+  Table::stage(node);
+  EXPECT_FALSE(table_.complete(node, Place::back).empty());
   table_.end_turn();
   EXPECT_EQ(find(long_key(1)), nullptr);
   expect_counts(0, 0, 0);
@@ -420,10 +420,10 @@ TEST_F(EntryTableTest, ATombstoneOfAnUnknownKeyOwnsTheKeyAndCanComeToLife) {
 
 TEST_F(EntryTableTest, ParkedEntriesWaitOutsideOfTheListUntilTheyAreWrittenOrRetried) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10, false, true);
-  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  Table::unstage_failed(node, 10, false, true);
+  node.second.failure = std::make_unique<FailureState<std::string>>();
   table_.mark_parked(node);
-  table_.land(node, Place::back);
+  table_.complete(node, Place::back);
   table_.end_turn();
   expect_counts(1, 0, 1, 1);
   EXPECT_TRUE(dirty_order().empty());
@@ -437,10 +437,10 @@ TEST_F(EntryTableTest, ParkedEntriesWaitOutsideOfTheListUntilTheyAreWrittenOrRet
 
 TEST_F(EntryTableTest, AWriteReleasesAParkedEntry) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10, false, true);
-  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  Table::unstage_failed(node, 10, false, true);
+  node.second.failure = std::make_unique<FailureState<std::string>>();
   table_.mark_parked(node);
-  table_.land(node, Place::back);
+  table_.complete(node, Place::back);
   table_.end_turn();
   put("a", 2, 20);
   expect_counts(1, 0, 1);
@@ -450,10 +450,10 @@ TEST_F(EntryTableTest, AWriteReleasesAParkedEntry) {
 
 TEST_F(EntryTableTest, AForgottenParkedEntryLeaves) {
   Node& node = in_flight("a", 10);
-  Table::give_back(node, 10, false, true);
-  node.second.trouble = std::make_unique<Trouble<std::string>>();
+  Table::unstage_failed(node, 10, false, true);
+  node.second.failure = std::make_unique<FailureState<std::string>>();
   table_.mark_parked(node);
-  table_.land(node, Place::back);
+  table_.complete(node, Place::back);
   table_.end_turn();
   EXPECT_FALSE(table_.forget_parked(node).empty());
   EXPECT_EQ(find("a"), nullptr);
@@ -463,9 +463,9 @@ TEST_F(EntryTableTest, AForgottenParkedEntryLeaves) {
 TEST_F(EntryTableTest, ADisplacedItemStaysUnderItsKeyWhateverHappensToIt) {
   Node& node = dirty(long_key(1), 10);
   node.second.item().name = long_key(2);
-  auto trouble = std::make_unique<Trouble<std::string>>();
-  trouble->displaced_key = long_key(1);
-  table_.park_displaced(node, std::move(trouble), 11);
+  auto failure = std::make_unique<FailureState<std::string>>();
+  failure->displaced_key = long_key(1);
+  table_.park_displaced(node, std::move(failure), 11);
   EXPECT_EQ(find(long_key(1)), &node);
   EXPECT_EQ(find(long_key(2)), nullptr);
   expect_counts(1, 0, 1, 1);
@@ -497,8 +497,8 @@ TEST_F(EntryTableTest, ADiscardInFlightIsHonouredWhenItLands) {
   EXPECT_EQ(discard_all().first, 1U);
   EXPECT_EQ(find("a"), &node) << "the flusher still points to it";
   expect_counts(1, 0, 0, 0, 1);
-  Table::give_back(node, 10, false, true);
-  table_.land(node, Place::front);
+  Table::unstage_failed(node, 10, false, true);
+  table_.complete(node, Place::front);
   table_.end_turn();
   expect_counts(1, 1, 0);
 }
@@ -507,12 +507,12 @@ TEST_F(EntryTableTest, AWriteAfterADiscardInFlightSurvivesTheFailure) {
   Node& node = in_flight("a", 10);
   discard_all();
   put("a", 2, 20);
-  Table::give_back(node, 10, false, true);
+  Table::unstage_failed(node, 10, false, true);
   EXPECT_EQ(node.second.unsaved_since, 20);
   // Taken again in the same pass, and failed again: the mark of the old discard must not eat the
   // write.
-  Table::give_back(node, Table::take(node), false, true);
-  table_.land(node, Place::front);
+  Table::unstage_failed(node, Table::stage(node), false, true);
+  table_.complete(node, Place::front);
   table_.end_turn();
   EXPECT_EQ(node.second.unsaved_since, 20);
   expect_counts(1, 0, 1);

@@ -18,14 +18,14 @@
 
 #include "lazywriter/detail/base/backoff.hpp"
 #include "lazywriter/detail/base/call_scope.hpp"
-#include "lazywriter/detail/table/entry.hpp"
-#include "lazywriter/detail/flush/flush_token.hpp"
 #include "lazywriter/detail/base/key_text.hpp"
 #include "lazywriter/detail/base/mutex.hpp"
-#include "lazywriter/detail/shard/slot_budget.hpp"
 #include "lazywriter/detail/base/stamp_clock.hpp"
+#include "lazywriter/detail/flush/flush_token.hpp"
 #include "lazywriter/detail/flush/store_monitor.hpp"
 #include "lazywriter/detail/flush/transaction_halt.hpp"
+#include "lazywriter/detail/shard/slot_budget.hpp"
+#include "lazywriter/detail/table/entry.hpp"
 #include "support/eventually.hpp"
 
 namespace lazywriter::detail {

@@ -152,18 +152,18 @@ class Counter {
 
 template <>
 inline constexpr bool
-    lazywriter::assignment_destroys_nothing<lazywriter::detail::EndsWith<std::string>> = false;
+    lazywriter::enable_overwrite_in_place<lazywriter::detail::EndsWith<std::string>> = false;
 template <>
-inline constexpr bool lazywriter::assignment_destroys_nothing<lazywriter::detail::Counter> = true;
+inline constexpr bool lazywriter::enable_overwrite_in_place<lazywriter::detail::Counter> = true;
 
 namespace lazywriter::detail {
 namespace {
 
 TEST(QuietAssignment, IsWhatTheUserSaysItIs) {
-  EXPECT_TRUE(assignment_destroys_nothing<Plain>);
-  EXPECT_TRUE(assignment_destroys_nothing<Counter>);
+  EXPECT_TRUE(enable_overwrite_in_place<Plain>);
+  EXPECT_TRUE(enable_overwrite_in_place<Counter>);
   EXPECT_FALSE(assigns_quietly<Counter>()) << "it has private members";
-  EXPECT_FALSE(assignment_destroys_nothing<EndsWith<std::string>>);
+  EXPECT_FALSE(enable_overwrite_in_place<EndsWith<std::string>>);
   EXPECT_TRUE(assigns_quietly<EndsWith<std::string>>());
 }
 

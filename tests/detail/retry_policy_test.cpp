@@ -35,7 +35,7 @@ class RetryPolicyTest : public ::testing::Test {
   void SetUp() override { policy_.begin_pass(); }
 
   RetryPolicy policy_{config()};
-  Trouble<std::string> trouble_;
+  FailureState<std::string> failure_;
 };
 
 TEST_F(RetryPolicyTest, EveryFailureForNowHalvesTheBatchAndEveryCommitDoublesIt) {
@@ -201,31 +201,31 @@ TEST_F(RetryPolicyTest, RetriesOfWhatFailedAloneGrowWithEachThatCommitsAndNeverB
 
 TEST_F(RetryPolicyTest, AnEntryThatFailedAloneHasABackoffOfItsOwn) {
   RetryPolicy policy(config(milliseconds{3'600'000}));
-  policy.failed_alone(trouble_, Isolated::transient, "down");
-  EXPECT_EQ(trouble_.isolated, Isolated::transient);
-  EXPECT_EQ(trouble_.error, "down");
-  EXPECT_EQ(trouble_.failures, 1U);
-  EXPECT_GT(trouble_.retry_at, Clock::now());
+  policy.failed_alone(failure_, Isolated::transient, "down");
+  EXPECT_EQ(failure_.isolated, Isolated::transient);
+  EXPECT_EQ(failure_.error, "down");
+  EXPECT_EQ(failure_.failures, 1U);
+  EXPECT_GT(failure_.retry_at, Clock::now());
   EXPECT_LE(policy.not_before(), Clock::now());
 }
 
 TEST_F(RetryPolicyTest, ParksAfterEnoughRejections) {
-  policy_.rejected_alone(trouble_, "no!");
-  EXPECT_EQ(trouble_.isolated, Isolated::rejected);
-  EXPECT_EQ(trouble_.rejections, 0U) << "whether it counts is not known yet";
-  EXPECT_FALSE(policy_.count_rejection(trouble_));
-  EXPECT_FALSE(policy_.count_rejection(trouble_));
-  EXPECT_TRUE(policy_.count_rejection(trouble_));
-  EXPECT_EQ(trouble_.rejections, 3U);
-  EXPECT_EQ(trouble_.error, "no!");
+  policy_.rejected_alone(failure_, "no!");
+  EXPECT_EQ(failure_.isolated, Isolated::rejected);
+  EXPECT_EQ(failure_.rejections, 0U) << "whether it counts is not known yet";
+  EXPECT_FALSE(policy_.count_rejection(failure_));
+  EXPECT_FALSE(policy_.count_rejection(failure_));
+  EXPECT_TRUE(policy_.count_rejection(failure_));
+  EXPECT_EQ(failure_.rejections, 3U);
+  EXPECT_EQ(failure_.error, "no!");
 }
 
 TEST_F(RetryPolicyTest, ParksNotBeforeTheLongestBackoffHasPassed) {
   RetryPolicy policy(config(milliseconds{3'600'000}));
   for (int i = 0; i < 100; ++i)
-    EXPECT_FALSE(policy.count_rejection(trouble_));
-  trouble_.first_rejected -= std::chrono::hours{1};
-  EXPECT_TRUE(policy.count_rejection(trouble_));
+    EXPECT_FALSE(policy.count_rejection(failure_));
+  failure_.first_rejected -= std::chrono::hours{1};
+  EXPECT_TRUE(policy.count_rejection(failure_));
 }
 
 }  // namespace

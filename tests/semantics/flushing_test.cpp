@@ -371,7 +371,7 @@ struct Sharing {
 
 /// Else no copies of it would be kept.
 template <>
-inline constexpr bool lazywriter::assignment_destroys_nothing<lazywriter::testing::Sharing> = true;
+inline constexpr bool lazywriter::enable_overwrite_in_place<lazywriter::testing::Sharing> = true;
 
 namespace lazywriter::testing {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

@@ -9,7 +9,7 @@
 
 #include "lazywriter/cache_reader_writer.hpp"
 #include "lazywriter/pqxx/errors.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

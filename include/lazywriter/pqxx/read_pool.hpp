@@ -29,7 +29,7 @@ class ReadPool {
     if (std::unique_ptr<Session> kept = take()) {
       try {
         auto result = function(*kept);
-        give_back(std::move(kept));
+        unstage_failed(std::move(kept));
         return result;
       } catch (const std::exception&) {
         // A server that hung for the watchdog's whole time gets no second helping.
@@ -38,7 +38,7 @@ class ReadPool {
     }
     auto fresh = std::make_unique<Session>(environment_, false);
     auto result = function(*fresh);
-    give_back(std::move(fresh));
+    unstage_failed(std::move(fresh));
     return result;
   }
 
@@ -51,7 +51,7 @@ class ReadPool {
     return session;
   }
 
-  void give_back(std::unique_ptr<Session> session) {
+  void unstage_failed(std::unique_ptr<Session> session) {
     if (!session->usable()) return;
     const std::lock_guard lock{mutex_};
     // A session that is not kept is closed by the caller's unique_ptr, after the lock is released.

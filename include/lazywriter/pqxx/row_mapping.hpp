@@ -17,7 +17,7 @@
 #include "lazywriter/pqxx/errors.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

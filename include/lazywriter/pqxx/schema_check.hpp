@@ -17,7 +17,7 @@
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table_access.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

@@ -17,7 +17,7 @@
 #include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/options.hpp"
 #include "lazywriter/pqxx/statements.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/watchdog.hpp"
 
 namespace lazywriter::pg::detail {

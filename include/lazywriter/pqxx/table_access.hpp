@@ -8,7 +8,7 @@
 #include "lazywriter/pqxx/array_literal.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
-#include "lazywriter/pqxx/version_seam.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

@@ -52,7 +52,7 @@ template <class Node>
 
 /// Effect: has the processor fetch a node, if there is one, for a flush that has copied it.
 template <class Node>
-[[gnu::always_inline]] inline void prefetch_for_landing(const Node* node) noexcept {
+[[gnu::always_inline]] inline void prefetch_for_completion(const Node* node) noexcept {
   if (node == nullptr) return;
   detail::prefetch_bytes<Touched<Node>::by_write>(
       reinterpret_cast<std::uintptr_t>(node));  // NOLINT

@@ -60,11 +60,11 @@ class Closing {
       const bool told = result_.has_value();
       const std::size_t unsaved = told ? 0 : close(cache, timeout).unsaved.size();
       if (unsaved != 0) {
-        cache.core_.gate().warn("the cache is destroyed with " + std::to_string(unsaved) +
-                                " unsaved entries");
+        cache.core_.store().warn("the cache is destroyed with " + std::to_string(unsaved) +
+                                 " unsaved entries");
       }
     } catch (...) {
-      cache.core_.gate().warn("the cache is destroyed, and could not list what is unsaved");
+      cache.core_.store().warn("the cache is destroyed, and could not list what is unsaved");
     }
   }
 
@@ -80,16 +80,16 @@ class Closing {
         // A call of another thread is waited for, but interrupted when the time is over.
         cache.flush_loop_.request_stop();
         if (!cache.flush_loop_.wait_until_done(detail::deadline_after(timeout))) {
-          cache.core_.gate().interrupt();
+          cache.core_.store().interrupt();
         }
       }
       cache.flush_loop_.join_unless_inside();
       cache.prune_loop_.join_unless_inside();
-      cache.core_.gate().warn("the cache is destroyed within a call of its adapter, with " +
-                              std::to_string(cache.core_.shards().unsaved()) +
-                              " unsaved entries; nothing is written any more");
+      cache.core_.store().warn("the cache is destroyed within a call of its adapter, with " +
+                               std::to_string(cache.core_.shards().unsaved()) +
+                               " unsaved entries; nothing is written any more");
     } catch (...) {
-      cache.core_.gate().warn("the cache is destroyed within a call of its adapter");
+      cache.core_.store().warn("the cache is destroyed within a call of its adapter");
     }
   }
 
@@ -124,7 +124,7 @@ class Closing {
     cache.flusher_.halt();
     // Another thread may be flushing, too.
     if (!cache.flusher_.wait_for_transaction(deadline)) {
-      cache.core_.gate().interrupt();
+      cache.core_.store().interrupt();
       cache.flusher_.wait_for_transaction(Clock::time_point::max());
     }
     if (!ended) ended = cache.flush_loop_.wait_until_done(Clock::now() + time_to_end);

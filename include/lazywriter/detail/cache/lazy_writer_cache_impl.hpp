@@ -15,7 +15,7 @@ namespace lazywriter {
 template <class Item, class ReaderWriter>
 LazyWriterCache<Item, ReaderWriter>::LazyWriterCache(ReaderWriter store, CacheConfig config)
     : core_(std::move(store), config),
-      flusher_(core_.shards(), core_.gate(), core_.config(), [this] { flush_loop_.hurry(); }),
+      flusher_(core_.shards(), core_.store(), core_.config(), [this] { flush_loop_.hurry(); }),
       pruner_(core_.shards()),
       prune_loop_([this] {
         pruner_.prune();
@@ -83,7 +83,7 @@ template <class Item, class ReaderWriter>
   detail::Leftover<Item> old;
   const auto write = [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
-    typename Core::SlotHold slot(core_, shard, node);
+    typename Core::SlotReservation slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
       shard.tickets.entry_comes(probe);
@@ -109,7 +109,7 @@ bool LazyWriterCache<Item, ReaderWriter>::update(key_view key, F&& f) {
   const auto edit = [&](typename Core::Part& shard, const typename Core::Probe&,
                         typename Core::Node* node) {
     if (node == nullptr || node->second.erased) return detail::Step::done;
-    typename Core::SlotHold slot(core_, shard, node);
+    typename Core::SlotReservation slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     exists = true;
     detail::InPlaceEdit<Core>(core_, shard, *node).run(f, slot);
@@ -129,7 +129,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
   const auto edit = [&](typename Core::Part& shard, const typename Core::Probe& probe,
                         typename Core::Node* node) {
     shard.mutex.assert_held();
-    typename Core::SlotHold slot(core_, shard, node);
+    typename Core::SlotReservation slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     value.reset();
     exists = node != nullptr && node->second.visible();
@@ -141,7 +141,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
     }
     if (!changed || (!exists && !value.has_value())) return detail::Step::done;
     if (!value.has_value()) {
-      if constexpr (!Core::Gate::can_erase) {
+      if constexpr (!Core::Store::can_erase) {
         throw std::logic_error("lazywriter: compute emptied an item, and the adapter cannot erase");
       }
       shard.table.hide_item(*node, key_type(probe.key), old);
@@ -172,7 +172,7 @@ bool LazyWriterCache<Item, ReaderWriter>::compute(key_view key, F&& f) {
 template <class Item, class ReaderWriter>
 void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
   static_assert(
-      Core::Gate::can_erase,
+      Core::Store::can_erase,
       "lazywriter: LazyWriterCache::erase needs an adapter with erase(key, transaction) or "
       "erase_batch(keys, transaction)");
   const auto probe = core_.probe(key);
@@ -180,7 +180,7 @@ void LazyWriterCache<Item, ReaderWriter>::erase(key_view key) {
   detail::Leftover<Item> old;  // outlives the lock
   core_.overwrite(probe, true, [&](typename Core::Part& shard, typename Core::Node* node) {
     shard.mutex.assert_held();
-    typename Core::SlotHold slot(core_, shard, node);
+    typename Core::SlotReservation slot(core_, shard, node);
     if (!slot) return detail::Step::needs_slot;
     if (node == nullptr) {
       shard.tickets.entry_comes(probe);
@@ -259,7 +259,7 @@ FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
   FlushResult result = flush();
   detail::Departures& departures = core_.shards().departures();
   departures.remember_all(departures.last_begun());
-  detail::Graveyard<typename Core::Removed> graveyard;
+  detail::RetireList<typename Core::Removed> retired;
   for (const auto& shard : core_.shards()) {
     {
       const detail::MutexLock lock(shard->mutex);
@@ -269,11 +269,11 @@ FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
       shard->mutex.assert_held();
       if (node.second.pinned()) return true;
       shard->tickets.entry_leaves(Core::Table::probe_of(node), std::as_const(node.second).item());
-      graveyard(shard->table.remove(node));
+      retired(shard->table.remove(node));
       shard->publish_clean();
       return true;
     };
-    detail::walk_entries(*shard, forget, [&] { graveyard.clear(); });
+    detail::walk_entries(*shard, forget, [&] { retired.clear(); });
   }
   return result;
 }
@@ -281,11 +281,11 @@ FlushResult LazyWriterCache<Item, ReaderWriter>::invalidate_all() {
 template <class Item, class ReaderWriter>
 std::size_t LazyWriterCache<Item, ReaderWriter>::discard_dirty() {
   core_.refuse_visitors();
-  detail::Graveyard<typename Core::Removed> graveyard;
+  detail::RetireList<typename Core::Removed> retired;
   std::size_t discarded = 0;
   for (const auto& shard : core_.shards()) {
-    discarded += detail::discard_dirty(*shard, core_.shards().slots(), graveyard,
-                                       [&] { graveyard.clear(); });
+    discarded +=
+        detail::discard_dirty(*shard, core_.shards().slots(), retired, [&] { retired.clear(); });
   }
   wake_pruner_if_full();
   return discarded;
@@ -304,9 +304,9 @@ std::vector<UnsavedItem<Item>> LazyWriterCache<Item, ReaderWriter>::list_unsaved
     auto& unsaved = list.emplace_back(
         UnsavedItem<Item>{detail::EntryTable<Item>::key_of(node), std::nullopt, {}, 0});
     if (entry.visible()) unsaved.item.emplace(entry.item());
-    if (entry.trouble == nullptr) return;
-    unsaved.error = entry.trouble->error;
-    unsaved.attempts = entry.trouble->rejections;
+    if (entry.failure == nullptr) return;
+    unsaved.error = entry.failure->error;
+    unsaved.attempts = entry.failure->rejections;
   };
   for (const auto& shard : core_.shards()) {
     if (wanted == Unsaved::parked) {

@@ -134,8 +134,9 @@ class EvictionPolicy {
       return;
     }
     sketch_.add(spread, requests_of_a_ghost);
-    const Node* const rival = main_is_full() ? main_.candidate() : nullptr;
-    if (rival == nullptr || sketch_.estimate(spread) > sketch_.estimate(spread_of(*rival))) {
+    const Node* const candidate = main_is_full() ? main_.candidate() : nullptr;
+    if (candidate == nullptr ||
+        sketch_.estimate(spread) > sketch_.estimate(spread_of(*candidate))) {
       push_back(main_, EvictionQueue::main, node);
     } else {
       hook.frequency = 1;  // it may try again at the front of the small queue
@@ -232,8 +233,8 @@ class EvictionPolicy {
   template <class Evictable>
   Node* look_at_small(Node& node, Evictable& evictable) noexcept {
     const bool wanted = HookOf{}(node).frequency > 0;
-    Node* const rival = main_is_full() ? main_.candidate() : nullptr;
-    if (wanted && rival == nullptr) {
+    Node* const candidate = main_is_full() ? main_.candidate() : nullptr;
+    if (wanted && candidate == nullptr) {
       sketch_.add(spread_of(node), HookOf{}(node).frequency);
       move_to_main(node);
       return nullptr;
@@ -242,12 +243,12 @@ class EvictionPolicy {
       small_.step_over();
       return nullptr;
     }
-    if (wanted && !is_due(*rival, evictable)) return nullptr;
+    if (wanted && !is_due(*candidate, evictable)) return nullptr;
     const std::uint64_t spread = spread_of(node);
     sketch_.add(spread, HookOf{}(node).frequency);
-    if (wanted && sketch_.estimate(spread) > sketch_.estimate(spread_of(*rival))) {
+    if (wanted && sketch_.estimate(spread) > sketch_.estimate(spread_of(*candidate))) {
       move_to_main(node);
-      return evict(main_, *rival);
+      return evict(main_, *candidate);
     }
     ghosts_.remember(spread);
     return evict(small_, node);

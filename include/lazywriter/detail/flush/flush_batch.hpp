@@ -11,7 +11,7 @@
 
 #include "lazywriter/detail/base/clock.hpp"
 #include "lazywriter/detail/shard/shard.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 
 namespace lazywriter::detail {
 
@@ -77,19 +77,19 @@ enum class Staged : std::uint8_t {
 /// under way. Owned by the flusher and used under its token. The copies are kept from batch to
 /// batch and assigned to, where that destroys nothing: an item whose strings are there already
 /// takes no memory, and what malloc and free cost is more than the rest of a copy.
-template <class Item, class Gate>
+template <class Item, class Store>
 class FlushBatch {
  public:
   using Table = typename Shard<Item>::Table;
   using Node = typename Shard<Item>::Node;
   using Key = key_type_t<Item>;
 
-  explicit FlushBatch(Gate& gate) : gate_(gate) {}
+  explicit FlushBatch(Store& store) : store_(store) {}
 
   /// Effect: begins an empty batch. No lock of a shard may be held.
   void clear() noexcept {
     // To assign to one of these, under a lock, would destroy what it holds there.
-    if constexpr (!assignment_destroys_nothing<Item>) items_.clear();
+    if constexpr (!enable_overwrite_in_place<Item>) items_.clear();
     used_ = 0;
     keys_.clear();
     attempt_ = {};
@@ -123,7 +123,7 @@ class FlushBatch {
       if (keys_.size() != keys_before) keys_.pop_back();
       return Staged::unreadable;
     }
-    pin.since = Table::take(*pin.node);
+    pin.since = Table::stage(*pin.node);
     ++attempt_.entries;
     attempt_.retried += entry.failed ? 1U : 0U;
     attempt_.failed_before |= pin.failed_before;
@@ -133,15 +133,16 @@ class FlushBatch {
   /// Returns: why the last entry that was unreadable is so.
   [[nodiscard]] std::string& error() noexcept { return error_; }
 
-  /// Effect: writes what is staged in one transaction; `stop(Before)`: see StoreGate::write. Never
-  /// throws. Returns: what came of it. The copies stay, with what the store generated, until clear.
+  /// Effect: writes what is staged in one transaction; `stop(Before)`: see StoreCaller::write.
+  /// Never throws. Returns: what came of it. The copies stay, with what the store generated, until
+  /// clear.
   template <class Stop>
   Attempt write(Stop&& stop) noexcept {
     Attempt attempt = std::exchange(attempt_, {});
     attempt.saved = used_;
     attempt.erased = keys_.size();
     if (attempt.entries != 0) {
-      attempt.verdict = gate_.write(keys_, std::span(items_).first(used_), stop);
+      attempt.verdict = store_.write(keys_, std::span(items_).first(used_), stop);
     }
     return attempt;
   }
@@ -162,7 +163,7 @@ class FlushBatch {
     ++used_;
   }
 
-  Gate& gate_;
+  Store& store_;
   /// Copies for the next transaction, and behind the first used_ ones those of earlier ones.
   std::vector<Item> items_;
   std::size_t used_ = 0;

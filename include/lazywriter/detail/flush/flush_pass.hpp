@@ -48,14 +48,14 @@ namespace lazywriter::detail {
 
 /// Makes the passes, and remembers between them what the store made of the entries. One at a time:
 /// the holder of the flush token calls run and uses retry.
-template <class Item, class Gate>
+template <class Item, class Store>
 class FlushPassRunner {
  public:
-  FlushPassRunner(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config)
+  FlushPassRunner(ShardSet<Item>& shards, Store& store, const CacheConfig& config)
       : shards_(shards),
         max_batch_(config.max_batch),
         entries_(shards),
-        transaction_(entries_, gate, config) {}
+        transaction_(entries_, store, config) {}
 
   /// Effect: one pass. Never throws.
   void run(FlushPass& pass) noexcept {
@@ -157,10 +157,10 @@ class FlushPassRunner {
       if (node == nullptr) return false;
       const auto& entry = node->second;
       Pin<Item> pin{.shard = &shard, .node = node, .failed_before = entry.failed};
-      if (entry.trouble != nullptr && entry.trouble->isolated != Isolated::no) [[unlikely]] {
-        pin.breaks_the_store = entry.named && entry.trouble->isolated == Isolated::unavailable;
-        pin.due = !pass.only_due || entry.trouble->retry_at <= pass.started;
-        if (!pin.due) pass.next_due = std::min(pass.next_due, entry.trouble->retry_at);
+      if (entry.failure != nullptr && entry.failure->isolated != Isolated::no) [[unlikely]] {
+        pin.breaks_the_store = entry.named && entry.failure->isolated == Isolated::unavailable;
+        pin.due = !pass.only_due || entry.failure->retry_at <= pass.started;
+        if (!pin.due) pass.next_due = std::min(pass.next_due, entry.failure->retry_at);
         entries_.isolated.push_back(pin);
       } else if (entry.suspect) [[unlikely]] {
         entries_.carried.push_back(pin);
@@ -312,13 +312,13 @@ class FlushPassRunner {
   /// Under the shard's lock.
   void requeue_isolated(FlushPass& pass, Pin<Item>& pin, bool tried) noexcept {
     const auto& entry = pin.node->second;
-    const bool same_version = entry.trouble != nullptr && entry.unsaved_since != no_stamp;
+    const bool same_version = entry.failure != nullptr && entry.unsaved_since != no_stamp;
     if (same_version && !entry.parked()) {
-      const bool rejected = entry.trouble->isolated == Isolated::rejected;
+      const bool rejected = entry.failure->isolated == Isolated::rejected;
       // Otherwise the store may be to blame.
       if (tried && !rejected && retry().blames_items()) transaction_.name(pass, *pin.node);
       // What failed for now deserves a second try, whatever waits for the flush.
-      const bool hopeless = rejected || (entry.named && entry.trouble->failures > 1);
+      const bool hopeless = rejected || (entry.named && entry.failure->failures > 1);
       if (hopeless && entry.unsaved_since <= pass.cutoff) ++pass.pending_alone;
     }
     entries_.requeue(pass, pin, same_version ? Place::front : Place::back);
@@ -352,7 +352,7 @@ class FlushPassRunner {
 
   // All of it, but for what any thread may call, belongs to the holder of the flush token.
   PassEntries<Item> entries_;
-  FlushTransaction<Item, Gate> transaction_;
+  FlushTransaction<Item, Store> transaction_;
   /// Shards that have entries left that were not looked at yet. Meaningless between passes.
   std::vector<Part*> unfinished_;
   /// Where the next pass begins, modulo their number.

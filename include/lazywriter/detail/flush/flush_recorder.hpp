@@ -13,7 +13,7 @@
 #include "lazywriter/detail/flush/flush_meter.hpp"
 #include "lazywriter/detail/flush/flush_token.hpp"
 #include "lazywriter/detail/flush/store_monitor.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 #include "lazywriter/flush_result.hpp"
 
 namespace lazywriter::detail {
@@ -53,11 +53,11 @@ struct FlushPass {
 
 /// Counts what passes do and tells the log; decides nothing. Used by the holder of the flush token,
 /// but for counters(). Nothing throws.
-template <class Gate>
+template <class Store>
 class FlushRecorder {
  public:
-  FlushRecorder(Gate& gate, std::size_t max_dirty)
-      : max_dirty_(max_dirty), monitor_(gate, max_dirty) {}
+  FlushRecorder(Store& store, std::size_t max_dirty)
+      : max_dirty_(max_dirty), monitor_(store, max_dirty) {}
 
   /// Effect: records an attempt. `known`: its entries had failed alone before.
   void attempted(FlushPass& pass, const Attempt& attempt, bool known) noexcept {
@@ -138,7 +138,7 @@ class FlushRecorder {
   template <class Node>
   static bool name(std::vector<FlushPass::Named>& list, const Node& node) noexcept {
     try {
-      list.emplace_back(detail::key_text(*node.first.key), node.second.trouble->error);
+      list.emplace_back(detail::key_text(*node.first.key), node.second.failure->error);
       return true;
     } catch (...) {
       return false;
@@ -158,7 +158,7 @@ class FlushRecorder {
   }
 
   const std::size_t max_dirty_;
-  StoreMonitor<Gate> monitor_;
+  StoreMonitor<Store> monitor_;
   FlushMeter meter_;
 };
 

@@ -16,14 +16,14 @@
 #include "lazywriter/detail/flush/retry_policy.hpp"
 #include "lazywriter/detail/flush/transaction_halt.hpp"
 #include "lazywriter/detail/shard/shard.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 #include "lazywriter/detail/table/failure_state.hpp"
 
 namespace lazywriter::detail {
 
 /// Makes the transactions of a pass, each in the same five steps. Belongs to the holder of the
 /// flush token, but for what any thread may call.
-template <class Item, class Gate>
+template <class Item, class Store>
 class FlushTransaction {
  public:
   using Part = Shard<Item>;
@@ -31,15 +31,15 @@ class FlushTransaction {
   using Node = typename Part::Node;
   using Pins = typename PassEntries<Item>::Pins;
   using Fate = RetryPolicy::Fate;
-  using FailureState = Trouble<key_type_t<Item>>;
+  using Failure = typename Table::Failure;
 
-  FlushTransaction(PassEntries<Item>& entries, Gate& gate, const CacheConfig& config)
-      : entries_(entries), batch_(gate), recorder_(gate, config.max_dirty), retry_(config) {}
+  FlushTransaction(PassEntries<Item>& entries, Store& store, const CacheConfig& config)
+      : entries_(entries), batch_(store), recorder_(store, config.max_dirty), retry_(config) {}
 
   [[nodiscard]] RetryPolicy& retry() noexcept { return retry_; }
   [[nodiscard]] const RetryPolicy& retry() const noexcept { return retry_; }
-  [[nodiscard]] FlushRecorder<Gate>& recorder() noexcept { return recorder_; }
-  [[nodiscard]] const FlushRecorder<Gate>& recorder() const noexcept { return recorder_; }
+  [[nodiscard]] FlushRecorder<Store>& recorder() noexcept { return recorder_; }
+  [[nodiscard]] const FlushRecorder<Store>& recorder() const noexcept { return recorder_; }
 
   /// By any thread. After halt() no transaction begins, and one under way is not committed.
   [[nodiscard]] TransactionHalt& halting() noexcept { return halt_; }
@@ -65,7 +65,7 @@ class FlushTransaction {
       case Staged::unreadable:
         Table::mark_unreadable(*pin.node);
         recorder_.broke(pass, batch_.error());
-        if (FailureState* const state = Table::failure_of(*pin.node)) {
+        if (Failure* const state = Table::failure_of(*pin.node)) {
           retry_.failed_alone(*state, Isolated::transient, std::move(batch_.error()));
           pass.next_due = std::min(pass.next_due, state->retry_at);
           name(pass, *pin.node);
@@ -122,7 +122,7 @@ class FlushTransaction {
     if (decision.fate == Fate::complete) {
       complete(pass, pins);
     } else if (attempt.verdict.outcome != Outcome::stopped) {
-      give_back(pins, attempt.verdict.outcome);
+      unstage_failed(pins, attempt.verdict.outcome);
       if (decision.fate == Fate::isolate) note_isolated(pass, pins, std::move(attempt.verdict));
     }
     batch_.clear();
@@ -133,7 +133,7 @@ class FlushTransaction {
   /// was cut short and something may have been in its way. Under the shard's lock.
   void count_rejection(FlushPass& pass, Part& shard, Node& node, bool cut_short) noexcept {
     shard.mutex.assert_held();
-    FailureState* const state = Table::failure_of(node);
+    Failure* const state = Table::failure_of(node);
     if (state == nullptr || (cut_short && !retry_.still_stuck(*state))) return;
     if (retry_.count_rejection(*state)) {
       shard.table.mark_parked(node);
@@ -179,7 +179,8 @@ class FlushTransaction {
     const auto decision = retry_.decide(outcome, attempt.entries, suspects);
     pass.over |= decision.ends_pass;
     recorder_.attempted(pass, attempt, false);
-    if (decision.fate != Fate::complete && outcome != Outcome::stopped) give_back(pins, outcome);
+    if (decision.fate != Fate::complete && outcome != Outcome::stopped)
+      unstage_failed(pins, outcome);
     switch (decision.fate) {
       case Fate::complete:
         if (attempt.failed_before) retry_.unblocked();
@@ -200,7 +201,7 @@ class FlushTransaction {
     entries_.for_each(pins, [&](Part& shard, Pin<Item>& pin) {
       shard.mutex.assert_held();
       merge(pin);
-      if (shard.table.land_saved(*pin.node)) {
+      if (shard.table.complete_saved(*pin.node)) {
         pin.node = nullptr;
       } else {
         entries_.unpin(pass, pin, Place::back);
@@ -226,12 +227,12 @@ class FlushTransaction {
   }
 
   /// Effect: the copies were not committed: the entries are as unsaved as before, and pinned.
-  void give_back(Pins pins, Outcome outcome) noexcept {
+  void unstage_failed(Pins pins, Outcome outcome) noexcept {
     entries_.for_each(pins, [&](Part&, Pin<Item>& pin) {
       // A row that is there may be the new one already: it is saved over, and not erased again.
       const bool erases = pin.erases && !(pin.saves && outcome == Outcome::in_doubt);
-      Table::give_back(*pin.node, std::exchange(pin.since, no_stamp), erases,
-                       outcome != Outcome::not_begun);
+      Table::unstage_failed(*pin.node, std::exchange(pin.since, no_stamp), erases,
+                            outcome != Outcome::not_begun);
     });
   }
 
@@ -241,7 +242,7 @@ class FlushTransaction {
     entries_.for_each(pins, [&](Part&, Pin<Item>& pin) {
       pin.rejected = rejected;
       pin.tried = !rejected;  // rounds repeat for what may have been in its way
-      FailureState* const state = Table::failure_of(*pin.node);
+      Failure* const state = Table::failure_of(*pin.node);
       if (state == nullptr) return;
       if (rejected) return retry_.rejected_alone(*state, std::move(verdict.error));
       const bool unavailable = verdict.outcome == Outcome::unavailable;
@@ -253,8 +254,8 @@ class FlushTransaction {
 
   TransactionHalt halt_;
   PassEntries<Item>& entries_;
-  FlushBatch<Item, Gate> batch_;
-  FlushRecorder<Gate> recorder_;
+  FlushBatch<Item, Store> batch_;
+  FlushRecorder<Store> recorder_;
   RetryPolicy retry_;
 };
 

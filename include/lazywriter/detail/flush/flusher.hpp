@@ -16,7 +16,7 @@
 #include "lazywriter/detail/flush/flush_pass.hpp"
 #include "lazywriter/detail/flush/flush_token.hpp"
 #include "lazywriter/detail/shard/shard_set.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 #include "lazywriter/flush_result.hpp"
 
 namespace lazywriter::detail {
@@ -25,17 +25,17 @@ namespace lazywriter::detail {
 template <class Item, class ReaderWriter>
 class Flusher {
  public:
-  using Gate = StoreGate<Item, ReaderWriter>;
+  using Store = StoreCaller<Item, ReaderWriter>;
   using Deadline = FlushToken::Deadline;
 
   /// `wake_loop` is called, with the flush token held, when the loop has less to wait for than
   /// before; it must not throw.
-  Flusher(ShardSet<Item>& shards, Gate& gate, const CacheConfig& config,
+  Flusher(ShardSet<Item>& shards, Store& store, const CacheConfig& config,
           std::function<void()> wake_loop)
       : shards_(shards),
         config_(config),
         wake_loop_(std::move(wake_loop)),
-        passes_(shards, gate, config) {}
+        passes_(shards, store, config) {}
 
   /// Effect: one pass over everything that is dirty now, after the one under way. Never throws.
   FlushResult flush_once(const Deadline& deadline) noexcept {
@@ -139,7 +139,7 @@ class Flusher {
   const std::function<void()> wake_loop_;
   FlushToken token_;
   /// Used by the holder of token_, but for what any thread may call.
-  FlushPassRunner<Item, Gate> passes_;
+  FlushPassRunner<Item, Store> passes_;
 };
 
 }  // namespace lazywriter::detail

@@ -98,7 +98,7 @@ class PassEntries {
     std::size_t fetched = 0;
     for (std::size_t i = 0; i < pins.size();) {
       for (; fetched < std::min(pins.size(), i + 2 * entries_per_hold); ++fetched)
-        detail::prefetch_for_landing(pins[fetched].node);
+        detail::prefetch_for_completion(pins[fetched].node);
       if (pins[i].node == nullptr) {
         ++i;
         continue;
@@ -117,7 +117,7 @@ class PassEntries {
         shard.return_slots(shards_.slots(), slots_before - shard.table.slots());
         shard.publish_clean();
       }
-      graveyard_.clear();
+      retired_.clear();
     }
   }
 
@@ -131,12 +131,12 @@ class PassEntries {
     if (entry.unsaved_since != no_stamp && entry.unsaved_since <= pass.cutoff && !entry.parked()) {
       ++pass.result.pending;
     }
-    graveyard_(pin.shard->table.land(node, place));
+    retired_(pin.shard->table.complete(node, place));
   }
 
   /// Effect: unpin, of an entry whose copy, if one is staged, was not tried.
   void requeue(FlushPass& pass, Pin<Item>& pin, Place place) noexcept {
-    Table::put_back(*pin.node, std::exchange(pin.since, no_stamp), pin.erases);
+    Table::unstage(*pin.node, std::exchange(pin.since, no_stamp), pin.erases);
     unpin(pass, pin, place);
   }
   void requeue(FlushPass& pass, Pins pins, Place place) noexcept {
@@ -164,7 +164,7 @@ class PassEntries {
   }
 
   ShardSet<Item>& shards_;
-  Graveyard<typename Part::Removed> graveyard_;
+  RetireList<typename Part::Removed> retired_;
 };
 
 }  // namespace lazywriter::detail

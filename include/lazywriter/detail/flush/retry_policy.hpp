@@ -11,7 +11,7 @@
 #include "lazywriter/cache_config.hpp"
 #include "lazywriter/detail/base/backoff.hpp"
 #include "lazywriter/detail/base/clock.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 #include "lazywriter/detail/table/failure_state.hpp"
 
 namespace lazywriter::detail {
@@ -196,18 +196,18 @@ class RetryPolicy {
 
   /// An entry failed for now, and was alone: it waits at its own pace.
   template <class Key>
-  void failed_alone(Trouble<Key>& trouble, Isolated how, std::string error) noexcept {
-    trouble.isolated = how;
-    ++trouble.failures;
-    trouble.retry_at = Clock::now() + backoff_.after(trouble.failures);
-    trouble.error = std::move(error);
+  void failed_alone(FailureState<Key>& failure, Isolated how, std::string error) noexcept {
+    failure.isolated = how;
+    ++failure.failures;
+    failure.retry_at = Clock::now() + backoff_.after(failure.failures);
+    failure.error = std::move(error);
   }
 
   /// The store rejected an entry, and it was alone; whether that counts is not known yet.
   template <class Key>
-  void rejected_alone(Trouble<Key>& trouble, std::string error) noexcept {
-    trouble.isolated = Isolated::rejected;
-    trouble.error = std::move(error);
+  void rejected_alone(FailureState<Key>& failure, std::string error) noexcept {
+    failure.isolated = Isolated::rejected;
+    failure.error = std::move(error);
   }
 
   /// An entry that had failed went through: it may have been in another's way.
@@ -217,24 +217,24 @@ class RetryPolicy {
   /// says as much as a whole round without progress: since its last such turn nothing was
   /// unblocked.
   template <class Key>
-  [[nodiscard]] bool still_stuck(Trouble<Key>& trouble) const noexcept {
-    return std::exchange(trouble.stuck_since, unblocked_) == unblocked_;
+  [[nodiscard]] bool still_stuck(FailureState<Key>& failure) const noexcept {
+    return std::exchange(failure.stuck_since, unblocked_) == unblocked_;
   }
 
   /// The store rejected an entry, alone, in a round without progress. Returns: whether it is to be
   /// parked: it was rejected often enough, and for long enough for what is in its way to have gone.
   template <class Key>
-  [[nodiscard]] bool count_rejection(Trouble<Key>& trouble) noexcept {
+  [[nodiscard]] bool count_rejection(FailureState<Key>& failure) noexcept {
     const Clock::time_point now = Clock::now();
-    if (trouble.rejections++ == 0) trouble.first_rejected = now;
-    trouble.retry_at = now + backoff_.after(trouble.rejections);
-    return rejected_often_enough(trouble) && now - trouble.first_rejected >= backoff_.most();
+    if (failure.rejections++ == 0) failure.first_rejected = now;
+    failure.retry_at = now + backoff_.after(failure.rejections);
+    return rejected_often_enough(failure) && now - failure.first_rejected >= backoff_.most();
   }
 
   /// Whether only the time keeps an entry from being parked.
   template <class Key>
-  [[nodiscard]] bool rejected_often_enough(const Trouble<Key>& trouble) const noexcept {
-    return trouble.rejections >= park_after_;
+  [[nodiscard]] bool rejected_often_enough(const FailureState<Key>& failure) const noexcept {
+    return failure.rejections >= park_after_;
   }
 
  private:

@@ -27,17 +27,17 @@ inline bool same_error(std::string_view a, std::string_view b) noexcept {
 
 /// Turns verdicts into log lines. Used by the holder of the flush token only. Calls the adapter's
 /// log, so no lock of a shard may be held. Throws: std::bad_alloc.
-template <class Gate>
+template <class Store>
 class StoreMonitor {
  public:
-  StoreMonitor(Gate& gate, std::size_t max_dirty) : gate_(gate), max_dirty_(max_dirty) {}
+  StoreMonitor(Store& store, std::size_t max_dirty) : store_(store), max_dirty_(max_dirty) {}
 
   /// A pass failed for a reason that is not one item's.
   void failed(const std::string& error) {
     if (failing_ && detail::same_error(error, error_)) return;
     failing_ = true;
     error_ = error;
-    gate_.warn("the store does not take writes, they are kept and tried again: " + error);
+    store_.warn("the store does not take writes, they are kept and tried again: " + error);
   }
 
   /// A pass committed something, and nothing in it spoke against the store.
@@ -45,23 +45,24 @@ class StoreMonitor {
     if (!failing_) return;
     failing_ = false;
     error_.clear();
-    gate_.info("the store takes writes again");
+    store_.info("the store takes writes again");
   }
 
   /// An item failed alone, and the store is not to blame.
   void isolated(const std::string& key, const std::string& error) {
-    gate_.warn(key + " failed alone, it is kept and tried again apart from the others: " + error);
+    store_.warn(key + " failed alone, it is kept and tried again apart from the others: " + error);
   }
   /// `count` further items did.
   void more_isolated(std::size_t count) {
-    gate_.warn(std::to_string(count) +
-               " more failed alone, they are kept and tried again apart from the others; failing() "
-               "lists them");
+    store_.warn(
+        std::to_string(count) +
+        " more failed alone, they are kept and tried again apart from the others; failing() "
+        "lists them");
   }
 
   /// An item was parked.
   void parked(const std::string& key, const std::string& error) {
-    gate_.warn("parked " + key + ", the store rejects it: " + error);
+    store_.warn("parked " + key + ", the store rejects it: " + error);
   }
 
   /// `unsaved` entries hold a slot now.
@@ -69,16 +70,16 @@ class StoreMonitor {
     if (max_dirty_ == 0) return;
     if (!crowded_ && unsaved > max_dirty_ / 2) {
       crowded_ = true;
-      gate_.warn(std::to_string(unsaved) + " entries are unsaved, more than half of max_dirty (" +
-                 std::to_string(max_dirty_) + ")");
+      store_.warn(std::to_string(unsaved) + " entries are unsaved, more than half of max_dirty (" +
+                  std::to_string(max_dirty_) + ")");
     } else if (crowded_ && unsaved < max_dirty_ / 4) {
       crowded_ = false;
-      gate_.info("the backlog is below a quarter of max_dirty again");
+      store_.info("the backlog is below a quarter of max_dirty again");
     }
   }
 
  private:
-  Gate& gate_;
+  Store& store_;
   const std::size_t max_dirty_;
   bool failing_ = false;
   std::string error_;

@@ -22,11 +22,11 @@
 #include "lazywriter/detail/base/call_scope.hpp"
 #include "lazywriter/detail/base/clock.hpp"
 #include "lazywriter/detail/ops/miss.hpp"
-#include "lazywriter/detail/ops/slot_hold.hpp"
+#include "lazywriter/detail/ops/slot_reservation.hpp"
 #include "lazywriter/detail/shard/load_ticket.hpp"
 #include "lazywriter/detail/shard/shard.hpp"
 #include "lazywriter/detail/shard/shard_set.hpp"
-#include "lazywriter/detail/store/store_gate.hpp"
+#include "lazywriter/detail/store/store_caller.hpp"
 #include "lazywriter/detail/table/key.hpp"
 #include "lazywriter/errors.hpp"
 
@@ -50,20 +50,20 @@ class CacheCore {
   using Table = typename Part::Table;
   using Node = typename Part::Node;
   using Removed = typename Part::Removed;
-  using Gate = StoreGate<Item, ReaderWriter>;
+  using Store = StoreCaller<Item, ReaderWriter>;
   using Ticket = LoadTicket<Item>;
-  using SlotHold = detail::SlotHold<CacheCore>;
+  using SlotReservation = detail::SlotReservation<CacheCore>;
   using Insertion = detail::Insertion<CacheCore>;
 
   CacheCore(ReaderWriter&& store, const CacheConfig& config)
       : config_((detail::validate(config), config)),
         shards_(config_),
-        gate_(this, std::move(store), config_.name) {}
+        store_(this, std::move(store), config_.name) {}
 
   [[nodiscard]] const CacheConfig& config() const noexcept { return config_; }
   [[nodiscard]] ShardSet<Item>& shards() noexcept { return shards_; }
   [[nodiscard]] const ShardSet<Item>& shards() const noexcept { return shards_; }
-  [[nodiscard]] Gate& gate() noexcept { return gate_; }
+  [[nodiscard]] Store& store() noexcept { return store_; }
   [[nodiscard]] std::uint64_t loads() const noexcept { return loads_.load(); }
   [[nodiscard]] std::uint64_t load_failures() const noexcept { return load_failures_.load(); }
 
@@ -353,7 +353,7 @@ class CacheCore {
 
   const CacheConfig config_;
   ShardSet<Item> shards_;
-  Gate gate_;
+  Store store_;
   std::function<void()> wake_flusher_ = [] {};
   std::function<void()> wake_pruner_ = [] {};
   /// Set after the flag of every shard: for waits only; a write asks its shard.

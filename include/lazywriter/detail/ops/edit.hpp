@@ -47,9 +47,9 @@ class InPlaceEdit {
   /// Throws: std::bad_alloc, what copying the key throws; then nothing changed.
   InPlaceEdit(Core& core, Part& shard, Node& node) : core_(core), shard_(shard), node_(node) {
     shard.mutex.assert_held();
-    auto& spare = shard.spare_trouble;
+    auto& spare = shard.spare_failure;
     if (spare == nullptr) {
-      auto made = std::make_unique<Trouble<Key>>();
+      auto made = std::make_unique<FailureState<Key>>();
       made->error = "the function given to update changed the key of the item";
       spare = std::move(made);
     }
@@ -61,7 +61,7 @@ class InPlaceEdit {
   /// have changed nothing. Throws: what `function` throws; KeyChanged, and then the entry is
   /// parked.
   template <class Function>
-  void run(Function& function, typename Core::SlotHold& slot) {
+  void run(Function& function, typename Core::SlotReservation& slot) {
     bool changed = false;
     try {
       const VisitorScope scope(&core_);
@@ -75,11 +75,11 @@ class InPlaceEdit {
 
  private:
   /// Returns: whether the key is still the same.
-  bool finish(bool changed, typename Core::SlotHold& slot) {
+  bool finish(bool changed, typename Core::SlotReservation& slot) {
     shard_.mutex.assert_held();
     bool same_key = false;
     try {
-      same_key = node_.second.item().key() == *shard_.spare_trouble->displaced_key;
+      same_key = node_.second.item().key() == *shard_.spare_failure->displaced_key;
     } catch (...) {
       park(slot);  // nobody can tell which key it has now
       throw;
@@ -94,14 +94,14 @@ class InPlaceEdit {
   }
 
   /// Effect: the item stays under the key it was found by.
-  void park(typename Core::SlotHold& slot) noexcept {
+  void park(typename Core::SlotReservation& slot) noexcept {
     shard_.mutex.assert_held();
     const Stamp now = slot.grant(node_);
-    shard_.table.park_displaced(node_, std::move(shard_.spare_trouble), now);
+    shard_.table.park_displaced(node_, std::move(shard_.spare_failure), now);
     ++shard_.counters.parkings;
   }
 
-  void attach(typename Core::SlotHold& slot) noexcept {
+  void attach(typename Core::SlotReservation& slot) noexcept {
     shard_.mutex.assert_held();
     slot.attach(node_);
     ++shard_.counters.puts;

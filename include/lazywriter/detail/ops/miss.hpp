@@ -10,7 +10,7 @@
 
 #include "lazywriter/detail/base/call_scope.hpp"
 #include "lazywriter/detail/base/mutex.hpp"
-#include "lazywriter/detail/ops/slot_hold.hpp"
+#include "lazywriter/detail/ops/slot_reservation.hpp"
 #include "lazywriter/detail/shard/load_ticket.hpp"
 #include "lazywriter/errors.hpp"
 
@@ -162,7 +162,7 @@ class Miss {
   void find() noexcept {
     try {
       const FindScope scope(&core_, ticket_.get());
-      found_ = core_.gate().find(ticket_->key());
+      found_ = core_.store().find(ticket_->key());
       if (found_.has_value() && !(found_->key() == ticket_->key())) {
         throw StoreContractError("find returned an item with another key than the one asked for");
       }

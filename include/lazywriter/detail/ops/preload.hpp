@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "lazywriter/detail/ops/slot_hold.hpp"
+#include "lazywriter/detail/ops/slot_reservation.hpp"
 #include "lazywriter/detail/table/departures.hpp"
 
 namespace lazywriter::detail {

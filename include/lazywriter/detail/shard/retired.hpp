@@ -8,20 +8,20 @@ namespace lazywriter::detail {
 
 /// Takes in what leaves a table under the lock, to be destroyed after the lock is released.
 template <class Removed>
-class Graveyard {
+class RetireList {
  public:
   void operator()(Removed&& removed) noexcept {
     if (removed.empty()) return;
     try {
-      buried_.push_back(std::move(removed));
+      retired_.push_back(std::move(removed));
     } catch (...) {  // NOLINT(bugprone-empty-catch)
       // No memory to keep it, so it is destroyed here and now.
     }
   }
-  void clear() noexcept { buried_.clear(); }
+  void clear() noexcept { retired_.clear(); }
 
  private:
-  std::vector<Removed> buried_;
+  std::vector<Removed> retired_;
 };
 
 }  // namespace lazywriter::detail

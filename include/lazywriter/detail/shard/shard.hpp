@@ -69,7 +69,7 @@ struct alignas(64) Shard {
   std::size_t credits LAZYWRITER_GUARDED_BY(mutex) = 0;
   LoadTickets<Item> tickets LAZYWRITER_GUARDED_BY(mutex);
   /// Ready for an update that turns out to change the key: parking that item must not need memory.
-  std::unique_ptr<Trouble<Key>> spare_trouble LAZYWRITER_GUARDED_BY(mutex);
+  std::unique_ptr<FailureState<Key>> spare_failure LAZYWRITER_GUARDED_BY(mutex);
   /// Which of the shards this is.
   const std::size_t number;
   /// table.clean(), for others to add up without the lock; written under it.

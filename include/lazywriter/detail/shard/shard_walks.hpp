@@ -125,10 +125,10 @@ void walk_unsaved(Part& shard, Visit&& visit, Again&& again) {
 }
 
 /// Effect: every dirty entry of the shard counts as saved; one that is in flight once it lands.
-/// Those that leave are given to bury(removed); `unlocked()` is called after each hold. Returns:
+/// Those that leave are given to retire(removed); `unlocked()` is called after each hold. Returns:
 /// how many.
 template <class Part, class Bury, class Unlocked>
-std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& bury, Unlocked&& unlocked) {
+std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& retire, Unlocked&& unlocked) {
   constexpr std::size_t most_at_once = 32;
   constexpr unsigned most_rounds = 16;
   std::size_t discarded = 0;
@@ -163,7 +163,7 @@ std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& bury, Unlocked
           ++moves;
           if (node == nullptr) break;
           give_up(*node);
-          bury(shard.table.discard(*node));
+          retire(shard.table.discard(*node));
         }
         count(here);
         return true;
@@ -175,7 +175,7 @@ std::size_t discard_dirty(Part& shard, SlotBudget& budget, Bury&& bury, Unlocked
       shard.mutex.assert_held();
       if (!node.second.in_flight || !node.second.holds_slot || node.second.parked()) return;
       give_up(node);
-      bury(shard.table.discard(node));
+      retire(shard.table.discard(node));
       count(1);
     });
     const MutexLock lock(shard.mutex);

@@ -42,7 +42,7 @@ class DirtyQueue {
 
   /// Effect: an entry that came from next() and is still dirty waits again: in front of what was
   /// written since the turn began, or behind all others.
-  void wait_again(Node& node, Place place) noexcept {
+  void requeue(Node& node, Place place) noexcept {
     (place == Place::front ? kept_ : waiting_).push_back(node);
     note_waiting(node);
   }

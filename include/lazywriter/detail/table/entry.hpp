@@ -162,7 +162,7 @@ class EntryContent<Item, false> : public EntryFlags {
 ///     clean      !holds_slot, !in_flight, unsaved_since == 0
 ///     dirty      holds_slot, unsaved_since != 0, linked in the dirty queue unless in flight
 ///     in flight  in_flight; unsaved_since == 0 until it is written again
-///     parked     holds_slot, trouble->parked, unsaved_since != 0, not linked
+///     parked     holds_slot, failure->parked, unsaved_since != 0, not linked
 ///     tombstone  erased, in any of the unsaved states; the clean one leaves the map
 ///
 /// The members lie in the order in which they are needed: flags and content for a hit, then what a
@@ -176,7 +176,7 @@ struct Entry : EntryContent<Item> {
   /// This is the version check: a copy is taken together with setting it to no_stamp, and only an
   /// entry that still has no_stamp when that copy is committed becomes clean.
   Stamp unsaved_since = no_stamp;
-  std::unique_ptr<Trouble<key_type_t<Item>>> trouble;
+  std::unique_ptr<FailureState<key_type_t<Item>>> failure;
   union {
     /// The link of the DirtyList it is in.
     EntryNode<Item>* next_dirty = nullptr;
@@ -185,10 +185,10 @@ struct Entry : EntryContent<Item> {
   };
   EvictionLinks<EntryNode<Item>> eviction_links;
 
-  [[nodiscard]] bool parked() const noexcept { return trouble != nullptr && trouble->parked; }
+  [[nodiscard]] bool parked() const noexcept { return failure != nullptr && failure->parked; }
   /// Whether the store did not take it although it was written alone.
   [[nodiscard]] bool failed_alone() const noexcept {
-    return trouble != nullptr && (trouble->parked || trouble->isolated != Isolated::no);
+    return failure != nullptr && (failure->parked || failure->isolated != Isolated::no);
   }
 };
 
@@ -204,7 +204,7 @@ struct Touched<std::pair<const KeyRef<Key>, Entry<Item>>> {
       sizeof(EntryNode<Item>) - sizeof(Entry<Item>::eviction_links);
   static constexpr std::size_t by_write = by_flush - sizeof(Entry<Item>::next_dirty);
   static constexpr std::size_t by_read =
-      by_write - sizeof(Entry<Item>::trouble) - sizeof(Entry<Item>::unsaved_since);
+      by_write - sizeof(Entry<Item>::failure) - sizeof(Entry<Item>::unsaved_since);
 };
 
 template <class Item>

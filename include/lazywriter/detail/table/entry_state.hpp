@@ -19,7 +19,7 @@ class EntryState {
  public:
   using Key = key_type_t<Item>;
   using Node = EntryNode<Item>;
-  using Failure = Trouble<Key>;
+  using Failure = FailureState<Key>;
 
   [[nodiscard]] static const Key& key_of(const Node& node) noexcept { return *node.first.key; }
   [[nodiscard]] static KeyProbe<const Key&> probe_of(const Node& node) noexcept {
@@ -32,20 +32,20 @@ class EntryState {
 
   /// Whether the item has another key than the entry stands under.
   static bool has_displaced_key(const Node& node) noexcept {
-    return node.second.trouble != nullptr && node.second.trouble->displaced_key.has_value();
+    return node.second.failure != nullptr && node.second.failure->displaced_key.has_value();
   }
 
   /// Whether the entry's key lies outside of its item, which has, or had, another one.
   static bool key_lies_apart(const Node& node) noexcept {
     return has_displaced_key(node) &&
-           node.first.key == std::addressof(*node.second.trouble->displaced_key);
+           node.first.key == std::addressof(*node.second.failure->displaced_key);
   }
 
   /// dirty -> dirty: the entry was written just now, and its older write waits for the flusher
-  /// without trouble. Returns: whether that is so; otherwise nothing is done.
+  /// without failure. Returns: whether that is so; otherwise nothing is done.
   static bool mark_rewritten(Node& node) noexcept {
     Entry<Item>& entry = node.second;
-    if (entry.unsaved_since == no_stamp || entry.trouble != nullptr) return false;
+    if (entry.unsaved_since == no_stamp || entry.failure != nullptr) return false;
     entry.forget_failures();
     return true;
   }
@@ -54,7 +54,7 @@ class EntryState {
 
   /// Effect: what the entry holds is staged now; a later write is a newer version. Call it right
   /// after copying, in the same hold of the lock. Returns: since when it was unsaved.
-  static Stamp take(Node& node) noexcept {
+  static Stamp stage(Node& node) noexcept {
     node.second.discarded = false;
     node.second.erase_first = false;
     return std::exchange(node.second.unsaved_since, no_stamp);
@@ -62,15 +62,15 @@ class EntryState {
 
   /// Effect: an attempt with the copy taken at `since` failed, the entry is as unsaved as before.
   /// `erases`: an erase was part of it that is still to come. `begun`: the store looked at it.
-  static void give_back(Node& node, Stamp since, bool erases, bool begun) noexcept {
+  static void unstage_failed(Node& node, Stamp since, bool erases, bool begun) noexcept {
     if (since == no_stamp) return;
     node.second.failed = node.second.unsaved_since == no_stamp;
     node.second.suspect = node.second.failed && (begun || node.second.suspect);
-    put_back(node, since, erases);
+    unstage(node, since, erases);
   }
 
   /// Effect: the copy taken at `since` was not tried, the entry is as unsaved as before.
-  static void put_back(Node& node, Stamp since, bool erases) noexcept {
+  static void unstage(Node& node, Stamp since, bool erases) noexcept {
     if (since == no_stamp || node.second.discarded) return;
     node.second.unsaved_since = since;
     node.second.erase_first |= erases;
@@ -84,7 +84,7 @@ class EntryState {
     if (row_is_gone) entry.erase_first = false;
     entry.forget_failures();
     entry.named = false;
-    if (entry.trouble != nullptr && !entry.parked()) entry.trouble.reset();
+    if (entry.failure != nullptr && !entry.parked()) entry.failure.reset();
   }
 
   /// Effect: what it holds now could not be copied.
@@ -104,11 +104,11 @@ class EntryState {
     Entry<Item>& entry = node.second;
     if (!entry.failed || entry.unsaved_since == no_stamp || entry.parked()) return nullptr;
     try {
-      if (entry.trouble == nullptr) entry.trouble = std::make_unique<Failure>();
+      if (entry.failure == nullptr) entry.failure = std::make_unique<Failure>();
     } catch (...) {
       return nullptr;
     }
-    return entry.trouble.get();
+    return entry.failure.get();
   }
 
  protected:

@@ -193,7 +193,7 @@ class EntryTable : public EntryState<Item> {
     Entry<Item>& entry = node.second;
     const bool was_parked = entry.parked();
     if (was_parked) --parked_;
-    entry.trouble.reset();
+    entry.failure.reset();
     entry.forget_failures();
     if (entry.unsaved_since != no_stamp && !was_parked) return;  // its older write still waits
     if (was_parked && !entry.in_flight) no_longer_parked(node);
@@ -204,8 +204,8 @@ class EntryTable : public EntryState<Item> {
   }
 
   /// dirty -> parked, out of turn: the function given to update changed the key inside the item.
-  /// `trouble` carries the key the entry keeps.
-  void park_displaced(Node& node, std::unique_ptr<Trouble<Key>> trouble, Stamp now) noexcept {
+  /// `failure` carries the key the entry keeps.
+  void park_displaced(Node& node, std::unique_ptr<FailureState<Key>> failure, Stamp now) noexcept {
     const std::size_t released_before = released_;
     mark_written(node, now);
     released_ = released_before;  // it is parked still, or again
@@ -215,11 +215,11 @@ class EntryTable : public EntryState<Item> {
       apart_.add(node);
       ++moves_;
     }
-    entry.trouble = std::move(trouble);
-    entry.trouble->parked = true;
+    entry.failure = std::move(failure);
+    entry.failure->parked = true;
     // The key inside the item is another one now.
     if (EntryContent<Item>::key_in_item)
-      node.first.key = std::addressof(*entry.trouble->displaced_key);
+      node.first.key = std::addressof(*entry.failure->displaced_key);
     ++parked_;
   }
 
@@ -244,23 +244,23 @@ class EntryTable : public EntryState<Item> {
   /// marked so; -> dirty if it holds something unsaved, in front of what was written since the pass
   /// began or behind all others; else -> clean, the slot is released, and a tombstone leaves the
   /// map. Returns: the entry, if it left.
-  Removed land(Node& node, Place place) noexcept {
+  Removed complete(Node& node, Place place) noexcept {
     Entry<Item>& entry = node.second;
     unpin(node);
     if (entry.parked()) return {};
     apart_.remove(node);
     if (entry.unsaved_since == no_stamp) return settle(node);
-    dirty_.wait_again(node, place);
+    dirty_.requeue(node, place);
     return {};
   }
 
-  /// in flight -> clean, the short way, for what lands most often: a visible entry without trouble
+  /// in flight -> clean, the short way, for what lands most often: a visible entry without failure
   /// that nobody wrote to since its copy, which is committed, was taken. Returns: whether it is
   /// one; otherwise nothing is done.
-  bool land_saved(Node& node) noexcept {
+  bool complete_saved(Node& node) noexcept {
     Entry<Item>& entry = node.second;
     if (entry.unsaved_since != no_stamp || entry.erased || !entry.holds_slot ||
-        entry.trouble != nullptr) {
+        entry.failure != nullptr) {
       return false;
     }
     entry.in_flight = entry.discarded = entry.holds_slot = entry.named = false;
@@ -276,9 +276,9 @@ class EntryTable : public EntryState<Item> {
   /// Whether something was written since the turn began, or sent behind all others.
   [[nodiscard]] bool has_newer() const noexcept { return dirty_.has_newer(); }
 
-  /// Effect: marks a pinned entry, which has a trouble, as parked.
+  /// Effect: marks a pinned entry, which has a failure, as parked.
   void mark_parked(Node& node) noexcept {
-    if (!std::exchange(node.second.trouble->parked, true)) ++parked_;
+    if (!std::exchange(node.second.failure->parked, true)) ++parked_;
   }
 
   /// Effect: ends the turn, once every entry of it was pinned and landed. Returns: how many entries
@@ -306,7 +306,7 @@ class EntryTable : public EntryState<Item> {
     entry.erase_first = false;
     if (!entry.in_flight) return settle(node);
     entry.discarded = true;
-    entry.trouble.reset();
+    entry.failure.reset();
     release_slot(node);
     return {};
   }
@@ -320,7 +320,7 @@ class EntryTable : public EntryState<Item> {
     Entry<Item>& entry = node.second;
     if (!entry.parked() || entry.in_flight || !State::regain_key(node)) return false;
     --parked_;
-    entry.trouble.reset();
+    entry.failure.reset();
     no_longer_parked(node);
     dirty_.wait(node);
     ++released_;
@@ -414,7 +414,7 @@ class EntryTable : public EntryState<Item> {
     Entry<Item>& entry = node.second;
     entry.discarded = entry.named = false;
     entry.forget_failures();
-    entry.trouble.reset();
+    entry.failure.reset();
     if (entry.holds_slot) release_slot(node);
     return entry.erased ? leave_as_tombstone(node) : Removed{};
   }

@@ -14,7 +14,7 @@ enum class Isolated : std::uint8_t { no, transient, unavailable, rejected };
 
 /// What the flusher remembers of an entry that the store did not take. Few entries have one.
 template <class Key>
-struct Trouble {
+struct FailureState {
   std::string error;
   /// Rejections that count, of the value the entry holds now.
   unsigned rejections = 0;

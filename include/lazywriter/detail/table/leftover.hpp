@@ -30,7 +30,7 @@ class Leftover {
   /// Effect: assigns `item` to `place`, and takes what was there before unless the assignment
   /// destroys nothing of it. Once only.
   void replace(Item& place, Item&& item) noexcept {
-    if constexpr (!assignment_destroys_nothing<Item>) take(std::move(place));
+    if constexpr (!enable_overwrite_in_place<Item>) take(std::move(place));
     place = std::move(item);
   }
 

@@ -15,23 +15,23 @@ enum class Step {
 /// A slot for an entry that may not hold one yet; goes back unless it is attached. All of it under
 /// the lock of the entry's shard.
 template <class Core>
-class SlotHold {
+class SlotReservation {
  public:
   using Part = typename Core::Part;
   using Table = typename Core::Table;
   using Node = typename Core::Node;
 
-  SlotHold(Core& core, Part& shard, const Node* node) noexcept
+  SlotReservation(Core& core, Part& shard, const Node* node) noexcept
       : core_(core), shard_(shard), needed_(node == nullptr || !node->second.holds_slot) {
     shard.mutex.assert_held();
     drawn_ = needed_ && shard.draw_slot(core.shards().slots());
   }
-  ~SlotHold() {
+  ~SlotReservation() {
     shard_.mutex.assert_held();
     if (drawn_) shard_.return_slots(core_.shards().slots(), 1);
   }
-  SlotHold(const SlotHold&) = delete;
-  SlotHold& operator=(const SlotHold&) = delete;
+  SlotReservation(const SlotReservation&) = delete;
+  SlotReservation& operator=(const SlotReservation&) = delete;
 
   explicit operator bool() const noexcept { return drawn_ || !needed_; }
 

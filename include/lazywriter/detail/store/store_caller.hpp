@@ -66,13 +66,13 @@ inline std::string current_error_text() noexcept {
 /// Calls the adapter. No lock of the cache may be held by the caller. Blocks as long as the adapter
 /// does.
 template <class Item, class ReaderWriter>
-class StoreGate {
+class StoreCaller {
  public:
   using Key = key_type_t<Item>;
   static constexpr bool can_erase = Eraser<ReaderWriter, Item> || BatchEraser<ReaderWriter, Item>;
 
   /// `cache`: in whose name the calls are marked (CallScope). `name`: of the cache, for the log.
-  StoreGate(const void* cache, ReaderWriter&& store, const std::string& name)
+  StoreCaller(const void* cache, ReaderWriter&& store, const std::string& name)
       : cache_(cache), store_(std::move(store)), log_prefix_(prefix(name, store_)) {}
 
   [[nodiscard]] ReaderWriter& adapter() noexcept { return store_; }
