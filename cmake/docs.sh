@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the reference of the public names from their comments: build/docs/html/namespacelazywriter.html.
+# Makes the reference of the public names from their comments: build/docs/html/index.html.
 # Fails where a public name has no comment, or a comment names what is not there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,4 +11,4 @@ if ! doxygen cmake/Doxyfile; then
   echo "The comments of the public headers are not complete, see above." >&2
   exit 1
 fi
-echo "The reference is build/docs/html/namespacelazywriter.html"
+echo "The reference is build/docs/html/index.html"

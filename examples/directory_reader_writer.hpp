@@ -1,5 +1,5 @@
-// An adapter of one's own: a directory with one file per item. It is written to be read; README's
-// "Write your own adapter" is made of its text.
+// An adapter of one's own: a directory with one file per item. It is written to be read:
+// "Write your own adapter" in examples/README.md is made of its text.
 #pragma once
 
 #include <fcntl.h>

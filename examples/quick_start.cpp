@@ -1,10 +1,12 @@
-// README's first fifteen lines: a cache over a store in memory, so that it runs anywhere.
+// README's first program: a cache over a store in memory, so that it runs anywhere.
+// [includes]
 #include <cstdint>
 #include <iostream>
 #include <string>
 
 #include "lazywriter/lazy_writer_cache.hpp"
 #include "lazywriter/memory_reader_writer.hpp"
+// [/includes]
 
 // [quick_start]
 struct Account {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <latch>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -141,6 +141,16 @@ TEST_F(RetryPolicyTest, APassGoesOnWithTheHalvesAtWhichTheLastOneEnded) {
   EXPECT_EQ(policy_.suspect_limit(), 100U);
 }
 
+TEST_F(RetryPolicyTest, WhileTheStoreTakesNothingWhatFailedBeforeIsTriedOneByOne) {
+  EXPECT_FALSE(policy_.doubts_the_store());
+  do {
+    policy_.decide(Outcome::transient, 1, false);
+  } while (policy_.descends());
+  EXPECT_TRUE(policy_.doubts_the_store());
+  EXPECT_EQ(policy_.batch_limit(), 100U);
+  EXPECT_EQ(policy_.suspect_limit(), 1U);
+}
+
 TEST_F(RetryPolicyTest, AnItemKnownToBreakTheStoreSaysNothingOfIt) {
   EXPECT_FALSE(policy_.decide_retry(Outcome::unavailable, 1, true).ends_pass);
   EXPECT_FALSE(policy_.store_failed());

@@ -1,4 +1,4 @@
-// README's recipes, as its reader would use them.
+// The recipes of README and examples/README.md, as their reader would use them.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "lazywriter/lazy_writer_cache.hpp"
+#include "support/eventually.hpp"
 #include "support/items.hpp"
 
 namespace lazywriter::testing {
@@ -57,7 +58,7 @@ using ExitingCache = LazyWriterCache<Account, ExitingStore>;
 template <class Use>
 void run(const ExitingStore& store, Use use,
          std::chrono::milliseconds flush_interval = std::chrono::milliseconds{1}) {
-  alarm(20);  // a signal is another end than the_code
+  alarm(static_cast<unsigned>(patience().count()));  // a signal is another end than the_code
   static ExitingCache cache{store, {.flush_interval = flush_interval, .prune_interval = 1ms}};
   use(cache);
   for (;;)

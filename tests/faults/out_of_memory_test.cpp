@@ -78,6 +78,51 @@ TEST_P(OutOfMemory, AtEveryAllocationLosesNothing) {
   EXPECT_GT(nth, 30U);
 }
 
+TEST_P(OutOfMemory, AtEveryAllocationOfFlushesWithBadItemsLosesNothing) {
+  constexpr int items = 12;
+  bool met = true;
+  std::size_t nth = 1;
+  for (; met; ++nth) {
+    Store store;
+    Cache cache{store, manual({.max_batch = 8, .park_after = 2, .shards = 2})};
+    for (int i = 0; i < items; ++i) {
+      const std::string key = long_key(std::to_string(i));
+      if (i % 4 == 0) store.reject(key);
+      if (i % 5 == 1) store.reject(key, "no", StoreCall::commit_tx, StoreFault::transient);
+      if (i == 7) store.reject(key, "1.4 GB", StoreCall::save, StoreFault::unavailable);
+      if (i % 3 == 0) cache.erase(key);
+      cache.put({key, i});
+    }
+    Allocations::met = false;
+    Allocations::lasting = GetParam();
+    Allocations::countdown = nth;
+    for (int i = 0; i < 4; ++i)
+      cache.flush();
+    Allocations::countdown = 0;
+    met = Allocations::met;
+    SCOPED_TRACE("allocation " + std::to_string(nth));
+    EXPECT_EQ(cache.stats().in_flight, 0U);
+    std::size_t unsaved = 0;
+    for (int i = 0; i < items; ++i) {
+      const std::string key = long_key(std::to_string(i));
+      EXPECT_EQ(seen(cache, key), i);
+      const bool pinned = !cache.invalidate(key);
+      unsaved += pinned ? 1U : 0U;
+      if (!pinned) {
+        EXPECT_EQ(value_of(store.row(key)), i);
+      }
+      store.accept(key);
+    }
+    EXPECT_EQ(cache.dirty_count() + cache.parked().size(), unsaved);
+    cache.retry_parked();
+    EXPECT_TRUE(cache.flush(20s).ok());
+    EXPECT_EQ(store.size(), static_cast<std::size_t>(items));
+    ASSERT_LT(nth, 10'000U);
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(nth, 60U);
+}
+
 INSTANTIATE_TEST_SUITE_P(OnceAndFromThenOn, OutOfMemory, ::testing::Bool());
 
 /// With no memory to remember a key, the Reading says that it has overflowed, and no call throws.

@@ -59,7 +59,7 @@ void check_table_name(std::string_view name) {
 void check_type(std::string_view type) {
   std::string cast;
   try {
-    cast = pg::cast_type(type);
+    cast = pg::cast_type(type).type;
   } catch (const std::invalid_argument&) {
     return;
   }

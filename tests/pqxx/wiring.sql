@@ -1,4 +1,4 @@
--- The SQL of README's pages on wiring a table. wiring_test.cpp runs each region.
+-- The SQL of examples/README.md on wiring a table. wiring_test.cpp runs each region.
 
 -- [tables]
 create schema shop;

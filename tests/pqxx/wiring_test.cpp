@@ -1,5 +1,5 @@
-// README's pages on wiring tables, carried out: schema, rights, two tables with a foreign key, a
-// pooler, several hosts, and a migration under a running program.
+// examples/README.md on wiring tables, carried out: schema, rights, two tables with a foreign key,
+// a pooler, several hosts, and a migration under a running program.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

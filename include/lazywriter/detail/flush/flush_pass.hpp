@@ -190,16 +190,24 @@ class FlushPassRunner {
   // ---- carried and suspect: in batches, and by halves
 
   /// Larger ranges first: what is good among the bad is stored early, and that the store takes it
-  /// is known before what is left stands alone.
+  /// is known before what is left stands alone. While nothing is taken, the newest of what is
+  /// carried is tried first, one by one: it has the least in common with what failed.
   void write_suspects(FlushPass& pass) {
     std::size_t first_carried = 0;
+    std::size_t untried_end = entries_.carried.size();
     std::size_t first_range = 0;
     while (!over(pass)) {
-      const std::size_t untried = entries_.carried.size() - first_carried;
+      const std::size_t untried = untried_end - first_carried;
       if (untried != 0) {
         const std::size_t count = std::min(untried, retry().suspect_limit());
-        transaction_.write(pass, Pins(entries_.carried).subspan(first_carried, count));
-        first_carried += count;
+        const auto carried = Pins(entries_.carried).subspan(first_carried, untried);
+        if (retry().doubts_the_store()) {
+          transaction_.write(pass, carried.last(count));
+          untried_end -= count;
+        } else {
+          transaction_.write(pass, carried.first(count));
+          first_carried += count;
+        }
       } else if (first_range != entries_.ranges.size()) {
         write_range(pass, entries_.ranges[first_range++]);
       } else {
@@ -308,7 +316,7 @@ class FlushPassRunner {
     if (same_version && !entry.parked()) {
       const bool rejected = entry.trouble->isolated == Isolated::rejected;
       // Otherwise the store may be to blame.
-      if (tried && (rejected || retry().blames_items())) transaction_.name(pass, *pin.node);
+      if (tried && !rejected && retry().blames_items()) transaction_.name(pass, *pin.node);
       // What failed for now deserves a second try, whatever waits for the flush.
       const bool hopeless = rejected || (entry.named && entry.trouble->failures > 1);
       if (hopeless && entry.unsaved_since <= pass.cutoff) ++pass.pending_alone;

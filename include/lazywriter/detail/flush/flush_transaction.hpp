@@ -140,6 +140,8 @@ class FlushTransaction {
       recorder_.parked(pass, node);
     } else {
       pass.next_due = std::min(pass.next_due, state->retry_at);
+      // Not before: what was in its way, a parent say, mostly comes soon.
+      if (retry_.rejected_often_enough(*state)) name(pass, node);
     }
   }
 

@@ -73,15 +73,18 @@ class RetryPolicy {
   /// How many entries the next transaction may hold.
   [[nodiscard]] std::size_t batch_limit() const noexcept {
     if (probe_next_) return 1;
-    return streak_ >= depth_ ? max_batch_ : batch_limit_;
+    return doubts_the_store() ? max_batch_ : batch_limit_;
   }
 
   /// The same of entries that were part of a failed batch of an earlier pass. A pass that had to
   /// end before its halves were through goes on here with their size; to begin with whole batches
   /// again would come to the same halves each time, and to nothing else.
   [[nodiscard]] std::size_t suspect_limit() const noexcept {
-    return streak_ >= depth_ ? batch_limit() : std::min(batch_limit(), suspect_limit_);
+    return doubts_the_store() ? 1 : std::min(batch_limit(), suspect_limit_);
   }
+
+  /// Whether even single entries failed, and nothing was committed since.
+  [[nodiscard]] bool doubts_the_store() const noexcept { return streak_ >= depth_; }
 
   /// Nothing is left of what was part of a failed batch.
   void suspects_ended() noexcept { suspect_limit_ = max_batch_; }
@@ -225,7 +228,13 @@ class RetryPolicy {
     const Clock::time_point now = Clock::now();
     if (trouble.rejections++ == 0) trouble.first_rejected = now;
     trouble.retry_at = now + backoff_.after(trouble.rejections);
-    return trouble.rejections >= park_after_ && now - trouble.first_rejected >= backoff_.most();
+    return rejected_often_enough(trouble) && now - trouble.first_rejected >= backoff_.most();
+  }
+
+  /// Whether only the time keeps an entry from being parked.
+  template <class Key>
+  [[nodiscard]] bool rejected_often_enough(const Trouble<Key>& trouble) const noexcept {
+    return trouble.rejections >= park_after_;
   }
 
  private:
