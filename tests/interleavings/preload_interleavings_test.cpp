@@ -291,7 +291,9 @@ TEST_P(PreloadBesideAFlush, WhatLandsWhileTheReadingLivesIsRemembered) {
   auto flush = in_background([&] { return cache.flush(); });
   gate->wait_for_arrival();
   const Reading reading = cache.reading();
-  if (discarded) EXPECT_EQ(cache.discard_dirty(), 1U);  // it leaves when the flight has landed
+  if (discarded) {
+    EXPECT_EQ(cache.discard_dirty(), 1U);  // it leaves when the flight has landed
+  }
   EXPECT_EQ(cache.preload(rows, reading), 0U);
   gate->open();
   EXPECT_TRUE(flush.get().ok());
