@@ -234,7 +234,7 @@ INSTANTIATE_TEST_SUITE_P(AtAnyRate, BadAmongGood,
 TEST(ManyBadItems, HideAGoodOneThatCameWithThemForAFewPassesOnly) {
   constexpr int bad = 10'500;
   Store store;
-  Cache cache{store, manual({.capacity = 0, .shards = 8})};
+  Cache cache{store, manual({.capacity = 0})};
   for (int i = 0; i < bad; ++i) {
     store.reject(std::to_string(i), "no", StoreCall::save, StoreFault::transient);
     cache.put({std::to_string(i), 1});
