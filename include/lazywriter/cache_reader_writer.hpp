@@ -1,4 +1,4 @@
-// The store as the cache sees it: one required concept and five optional refinements.
+// The store as the cache sees it: one required concept and six optional refinements.
 #pragma once
 
 #include <concepts>

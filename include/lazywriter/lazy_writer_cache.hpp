@@ -7,7 +7,8 @@
 // can be read.
 //
 // THE STATES OF AN ENTRY. An entry is a node of a shard's std::unordered_map. What it is follows
-// from a few fields (detail/table/entry.hpp), and only EntryTable changes them:
+// from a few fields (detail/table/entry.hpp), and only EntryTable and its base EntryState change
+// them. P1 to P12 are the promises of README.
 //
 // clang-format off
 //     clean       The store holds just this item. May be evicted.
@@ -20,6 +21,8 @@
 //                 waits for a write, retry_parked or discard_parked.
 //     tombstone   An erased key that the store may still have: dirty, in flight or parked like an
 //                 item, but invisible to readers.
+//     erase first Dirty or in flight, and an erase that came before the item is not known to be
+//                 committed: one transaction deletes the row and saves the item as a new one.
 //     (absent)    Not in the map. A load ticket may stand for the key, see below.
 //
 //     from        by                              to
@@ -39,22 +42,30 @@
 //     in flight   rejected often enough           parked
 //     any         update that changes the key     parked, under the key that was asked for
 //     in flight   discard_dirty                   as from dirty, once the flight has landed
+//     tombstone   put, compute                    dirty, erase first; of a parked one: just dirty
+//     erase first in flight, commit in doubt      dirty: the row that is there may be the new one
 //     parked      a write, retry_parked           dirty
 //     parked      discard_parked                  absent
 // clang-format on
 //
-// Invariants. (1) Dirty, in-flight and parked entries and tombstones are never evicted, and an
-// in-flight node never leaves the map: the flusher comes back to it by pointer. (2) An entry
-// becomes clean only by a committed transaction that held what it still holds, or by discard_dirty.
-// (3) An entry holds a slot just while it is dirty, in flight or parked; every change of state
-// gives the slot back or keeps it. (4) Every dirty entry that is not in flight stands in exactly
-// one list.
+// Invariants (EntryTable::check_invariants asks for them). (1) [P2] Dirty, in-flight and parked
+// entries and tombstones are never evicted, and an in-flight node never leaves the map: the flusher
+// comes back to it by pointer. (2) [P2, P3] An entry becomes clean only by a committed transaction
+// that held what it still holds, or by discard_dirty. (3) [P7] An entry holds a slot just while it
+// is dirty, in flight or parked; every change of state gives the slot back or keeps it. (4) [P2,
+// P12] Every dirty entry that is not in flight stands in exactly one list, so that it is written,
+// and found without a walk.
 //
-// MISSES. A thread that misses a key opens a ticket in its shard, releases the lock and calls find;
-// another one that misses it meanwhile waits for that ticket. Whatever brings the key in, or
-// forgets it, makes the ticket stale: put, erase, preload, invalidate. A stale result is never
-// cached and nobody joins a stale ticket, so a load loses to every writer. It is used all the same
-// by the call that made the load, so that each call asks the store once: a read returns it, a
+// FLUSHES [P3, P4, P5]. A pass visits what was dirty when it began, and its result counts what of
+// that is not committed. What is good goes first; what fails is halved until it stands alone, and
+// at most 16 retries of such entries follow each other while anything newer waits. The essay of
+// detail/flush/flush_pass.hpp tells the rest.
+//
+// MISSES [P9, P11]. A thread that misses a key opens a ticket in its shard, releases the lock and
+// calls find; another one that misses it meanwhile waits for that ticket. Whatever brings the key
+// in, or forgets it, makes the ticket stale: put, erase, preload, invalidate. A stale result is
+// never cached and nobody joins a stale ticket, so a load loses to every writer. It is used all the
+// same by the call that made the load, so that each call asks the store once: a read returns it, a
 // change starts from it. That is safe because the ticket stays open until the call is over, and
 // what has been in memory since it was opened is not lost on it: while a ticket is open, the entry
 // of its key is not evicted; if it is invalidated, the ticket gets a copy; if it is gone without
@@ -69,7 +80,7 @@
 // is an entry until it is committed: a key that neither stands in the map nor is noted has not been
 // written since the Reading began.
 //
-// LOCKS, in the order in which they may be taken:
+// LOCKS [P6, P12], in the order in which they may be taken:
 // clang-format off
 //     1. prune_mutex_ (prune only)
 //     2. the flush token: one flusher at a time; held while the store works
@@ -83,14 +94,14 @@
 // it. No hold of a shard's lock grows with what the shard holds: walks are made in short holds, and
 // what is unsaved stands in lists of its own, so that looking for it walks over nothing else.
 //
-// SLOTS. max_dirty is one number for all shards, which draw a few slots at a time. A write that
-// finds none stands in a queue; what comes free goes to the first in it, and to nobody else before
-// all in it have one. The flush loop goes on while anybody waits, or while a shard holds more than
-// wakes it.
+// SLOTS [P7]. max_dirty is one number for all shards, which draw a few slots at a time. A write
+// that finds none stands in a queue; what comes free goes to the first in it, and to nobody else
+// before all in it have one. The flush loop goes on while anybody waits, or while a shard holds
+// more than wakes it.
 //
-// THREADS. The flush loop and the prune loop are two jthreads; every pass can be made by hand as
-// well. The thread of the flush loop starts in any case: close lets it make the last flush while it
-// keeps the time itself, so that nothing but a transaction under way can hold up close.
+// THREADS [P8, P10]. The flush loop and the prune loop are two jthreads; every pass can be made by
+// hand as well. The thread of the flush loop starts in any case: close lets it make the last flush
+// while it keeps the time itself, so that nothing but a transaction under way can hold up close.
 #pragma once
 
 #include <chrono>

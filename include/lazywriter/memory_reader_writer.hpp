@@ -182,8 +182,9 @@ class MemoryReaderWriter {
 
   /// Effect: until accept(), a transaction with this key fails in the call `at`: in save when the
   /// key is to be saved, in erase when it is to be erased, in commit_tx in both cases. It throws
-  /// StoreRejected with `message`. With `as` = StoreFault::transient it throws StoreDown instead:
-  /// a store that stumbles over an item without saying which.
+  /// StoreRejected with `message`. With `as` = StoreFault::transient it throws StoreDown instead: a
+  /// store that stumbles over an item without saying which; with StoreFault::unavailable
+  /// StoreUnavailable: an item that breaks the store.
   void reject(const key_type& key, std::string message = "rejected by the store",
               StoreCall at = StoreCall::save, StoreFault as = StoreFault::rejected) {
     const std::lock_guard lock(state_->mutex);

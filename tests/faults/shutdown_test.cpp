@@ -186,6 +186,17 @@ TEST(Shutdown, ASlowStoreThatMakesItInTimeLosesNothing) {
   EXPECT_EQ(store.size(), 20U);
 }
 
+TEST(Shutdown, ThatEndsACallSaysNothingOfTryingAgain) {
+  Store store;
+  Cache cache{store, manual()};
+  cache.put({"a", 1});
+  store.fail_always(StoreCall::save, StoreFault::hang);
+  const auto result = cache.close(1ms);
+  ASSERT_EQ(result.unsaved.size(), 1U);
+  for (const std::string& line : store.warnings())
+    EXPECT_EQ(line.find("tried again"), std::string::npos) << line;
+}
+
 TEST(Shutdown, TheSecondCallReturnsTheFirstResult) {
   Store store;
   Cache cache{store, manual()};

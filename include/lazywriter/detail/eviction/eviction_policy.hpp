@@ -7,7 +7,7 @@
 // asked for once, a scan for example, pass through a tenth of the cache and leave the rest alone,
 // and a hit moves nothing: it costs a store of a 2-bit counter.
 //
-// Once the main queue is full, who wants to enter it must have been asked for more often lately
+// Once the main queue is full, an entry enters it only if it was asked for more often lately
 // than the entry that would leave for it. That goes past the paper: on a loop over more keys than
 // fit, the main queue then keeps what it has and answers that part, where it would exchange one key
 // for its equal. A small sketch keeps the counts; it learns only from keys that came back, at

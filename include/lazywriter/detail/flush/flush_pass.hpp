@@ -306,7 +306,9 @@ class FlushPassRunner {
     entries_.clear();
     end_turn(pass);
     retry_policy().end_pass();
-    transaction_.recorder().pass_ended(pass, retry().committed(), retry().store_failed(), shards_);
+    // Once halted, nothing is tried again, and what ended the last transaction is no news.
+    const bool store_failed = retry().store_failed() && !halted();
+    transaction_.recorder().pass_ended(pass, retry().committed(), store_failed, shards_);
   }
 
   /// Under the shard's lock.

@@ -9,9 +9,9 @@
 
 namespace lazywriter::detail {
 
-/// Held by whoever calls the adapter between begin_tx and commit_tx; guards everything the flusher
-/// remembers between passes. Taken before any shard's lock, never while holding one. Once it is
-/// retired, nobody gets it any more.
+/// Held by the thread that calls the adapter between begin_tx and commit_tx; guards everything the
+/// flusher remembers between passes. Taken before any shard's lock, never while holding one. Once
+/// it is retired, nobody gets it any more.
 class FlushToken {
  public:
   using Deadline = std::optional<Clock::time_point>;
@@ -48,7 +48,8 @@ class FlushToken {
     bool held_ = false;
   };
 
-  /// Effect: who waits for it, and everybody later, goes without. For a holder that never returns.
+  /// Effect: threads that wait for it, and all later ones, go without. For a holder that never
+  /// returns.
   void retire() noexcept {
     {
       const std::lock_guard lock(mutex_);

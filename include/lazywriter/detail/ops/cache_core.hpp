@@ -91,7 +91,7 @@ class CacheCore {
     }
   }
 
-  /// Effect: no write is accepted from now on; who waits for a slot learns it.
+  /// Effect: no write is accepted from now on; threads that wait for a slot learn it.
   void refuse_writes() noexcept {
     for (const auto& shard : shards_) {
       const MutexLock lock(shard->mutex);

@@ -63,7 +63,7 @@ class EntryTable : public EntryState<Item> {
   Node* find(const KeyProbe<View>& probe) {
     return look_up<Touched<Node>::by_write>(*this, probe);
   }
-  /// The same for who only reads the item: less of the entry is fetched from memory.
+  /// The same for a thread that only reads the item: less of the entry is fetched from memory.
   template <class View>
   Node* find_to_read(const KeyProbe<View>& probe) {
     return look_up<Touched<Node>::by_read>(*this, probe);
