@@ -178,10 +178,14 @@ class Soak : public pgtest::Database {
     EXPECT_EQ(pg::detail::row_count(rows), expected_rows);
   }
 
-  /// Expects that the log told changes only: no line twice in a row, and no row was refused.
+  /// Expects that the log told changes only: no row was refused, and of the store no line twice in
+  /// a row. Lines that name what failed alone differ in nothing but the number that is the key.
   void expect_log_of_changes() {
-    const auto lines = log.lines();
+    auto lines = log.lines();
     EXPECT_THAT(lines, testing::Each(testing::Not(testing::HasSubstr("parked"))));
+    std::erase_if(lines, [](const std::string& line) {
+      return line.find(" failed alone, ") != std::string::npos;
+    });
     EXPECT_EQ(std::adjacent_find(lines.begin(), lines.end(), lazywriter::detail::same_error),
               lines.end());
   }
