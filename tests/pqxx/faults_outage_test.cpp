@@ -131,8 +131,10 @@ TEST_F(Outages, ALockThatIsNotGivenHoldsUpItsRowOnly) {
   Blocker blocker{url(), "SELECT FROM notes WHERE name = 'note 7' FOR UPDATE"};
   for (int i = 0; i < 20; ++i)
     put(cache, {"note " + std::to_string(i), "newer"});
-  for (int again = 0; again < 3; ++again)
+  for (int again = 0; again < 3; ++again) {
+    put(cache, {"later " + std::to_string(again), "stored"});
     EXPECT_EQ(cache.flush().pending, 1U);
+  }
   EXPECT_EQ(value("SELECT string_agg(name, ',') FROM notes WHERE text = 'fine'"), "note 7");
   EXPECT_TRUE(cache.parked().empty());
   expect_readable(cache);
@@ -150,8 +152,10 @@ TEST_F(Outages, AStatementThatTakesTooLongHoldsUpItsRowOnly) {
   Cache cache{Store{notes, url(), chosen}, by_hand()};
   put_many(cache, "note ", 20);
   put(cache, {"note 7", "slow"});
-  for (int again = 0; again < 3; ++again)
+  for (int again = 0; again < 3; ++again) {
+    put(cache, {"later " + std::to_string(again), "stored"});
     EXPECT_EQ(cache.flush().pending, 1U);
+  }
   EXPECT_TRUE(cache.parked().empty());
   expect_readable(cache);
   expect_stored({"note 7"});
@@ -183,12 +187,14 @@ TEST_F(Outages, ADeadlockWithAWriterOfTheOppositeOrderIsTriedAgain) {
   put(cache, {"a", "fine"});
   put(cache, {"b", "fine"});
   EXPECT_TRUE(cache.flush().ok());
-  Blocker other{url(), "UPDATE notes SET text = 'other' WHERE name = 'b'"};
+  // It changes nothing: which of the two is through first is not the point.
+  Blocker other{url(), "SELECT FROM notes WHERE name = 'b' FOR UPDATE"};
   put(cache, {"a", "ours"});
   put(cache, {"b", "ours"});
   auto flushed = std::async(std::launch::async, [&] { return cache.flush(); });
   wait_for_lock_waiters("lazywriter", 1);
-  other.exec("UPDATE notes SET text = 'other' WHERE name = 'a'");  // until the server has chosen us
+  // Until the server has chosen us.
+  other.exec("SELECT FROM notes WHERE name = 'a' FOR UPDATE");
   other.commit();
   EXPECT_TRUE(flushed.get().ok());
   expect_stored();

@@ -75,8 +75,10 @@ class FaultyRows : public CacheOnFaults {
     put(cache, {"note 4", state.code});
     const bool rejected = state.expected == WriteFailure::rejected;
     flush_all(cache, rejected ? 0 : 1);
-    for (int again = 0; again < 5; ++again)
+    for (int again = 0; again < 5; ++again) {
+      put(cache, {"later " + std::to_string(again), "fine"});  // stored by the same pass
       cache.flush();
+    }
     EXPECT_EQ(cache.dirty_count(), rejected ? 0U : 1U);
     EXPECT_EQ(cache.parked().size(), rejected ? 1U : 0U);
     expect_readable(cache);
