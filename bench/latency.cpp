@@ -184,7 +184,8 @@ int main(int argc, char** argv) {
     add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
     for (const auto& [situation, trouble] :
          {std::pair{"store_well", FailureState::none}, std::pair{"store_away", FailureState::away},
-          std::pair{"store_fails", FailureState::fails}, std::pair{"store_rejects", FailureState::rejects}}) {
+          std::pair{"store_fails", FailureState::fails},
+          std::pair{"store_rejects", FailureState::rejects}}) {
       add(operation + '/' + situation,
           [kind = kind, trouble = trouble](auto& state) { with_trouble(state, kind, trouble); });
     }

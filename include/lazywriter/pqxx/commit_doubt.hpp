@@ -7,8 +7,8 @@
 
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
-#include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/libpqxx_compat.hpp"
+#include "lazywriter/pqxx/session.hpp"
 
 namespace lazywriter::pg::detail {
 

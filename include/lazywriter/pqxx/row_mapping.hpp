@@ -15,9 +15,9 @@
 #include "lazywriter/cache_item.hpp"
 #include "lazywriter/pqxx/array_literal.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table.hpp"
-#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

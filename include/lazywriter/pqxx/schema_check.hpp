@@ -13,11 +13,11 @@
 #include "lazywriter/pqxx/array_literal.hpp"
 #include "lazywriter/pqxx/catalog_columns.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
 #include "lazywriter/pqxx/table_access.hpp"
-#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 

@@ -14,10 +14,10 @@
 #include "lazywriter/pqxx/connection_string.hpp"
 #include "lazywriter/pqxx/error_class.hpp"
 #include "lazywriter/pqxx/errors.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/one_line.hpp"
 #include "lazywriter/pqxx/options.hpp"
 #include "lazywriter/pqxx/statements.hpp"
-#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/watchdog.hpp"
 
 namespace lazywriter::pg::detail {

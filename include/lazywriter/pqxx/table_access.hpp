@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "lazywriter/pqxx/array_literal.hpp"
+#include "lazywriter/pqxx/libpqxx_compat.hpp"
 #include "lazywriter/pqxx/session.hpp"
 #include "lazywriter/pqxx/statements.hpp"
-#include "lazywriter/pqxx/libpqxx_compat.hpp"
 
 namespace lazywriter::pg::detail {
 
