@@ -95,20 +95,20 @@ void during_prune(benchmark::State& state, Caller::Kind kind) {
 }
 
 /// What is wrong with the store.
-enum class FailureState { none, away, fails, rejects };
+enum class StoreFault { none, away, fails, rejects };
 
-/// Takes everything at once, or is in trouble all the time.
-class TroubledStore : public lazywriter::NoOpReaderWriter<Account> {
+/// Takes everything at once, or is in fault all the time.
+class FaultyStore : public lazywriter::NoOpReaderWriter<Account> {
  public:
-  explicit TroubledStore(FailureState trouble) : trouble_(trouble) {}
+  explicit FaultyStore(StoreFault fault) : fault_(fault) {}
 
   transaction_type begin_tx() {
-    if (trouble_ == FailureState::away) throw std::runtime_error("no connection");
+    if (fault_ == StoreFault::away) throw std::runtime_error("no connection");
     return {};
   }
   void save_batch(std::span<Account> accounts, transaction_type&) {
-    if (trouble_ == FailureState::fails) throw std::runtime_error("the disk is full");
-    if (trouble_ == FailureState::rejects &&
+    if (fault_ == StoreFault::fails) throw std::runtime_error("the disk is full");
+    if (fault_ == StoreFault::rejects &&
         std::any_of(accounts.begin(), accounts.end(), [](const Account& account) {
           return account.login.ends_with("777");  // one in a thousand
         })) {
@@ -122,17 +122,17 @@ class TroubledStore : public lazywriter::NoOpReaderWriter<Account> {
   }
 
  private:
-  FailureState trouble_;
+  StoreFault fault_;
 };
 
 /// With the flush loop running, on 100,000 unsaved items to begin with; every tenth call is a put.
-void with_trouble(benchmark::State& state, Caller::Kind kind, FailureState trouble) {
+void with_fault(benchmark::State& state, Caller::Kind kind, StoreFault fault) {
   CallTimes times;
   CallTimes ignored;
   for ([[maybe_unused]] auto _ : state) {
     lazywriter::CacheConfig config = bench::Lazywriter::settings(residents);
     config.flush_interval = std::chrono::milliseconds{10};
-    lazywriter::LazyWriterCache cache(TroubledStore{trouble}, config);
+    lazywriter::LazyWriterCache cache(FaultyStore{fault}, config);
     fill(cache, 0, background_items);
     Caller caller(kind, stream());
     Caller writer(Caller::Kind::put, stream());
@@ -182,12 +182,12 @@ int main(int argc, char** argv) {
     add(operation + "/quiet", [kind = kind](auto& state) { quiet(state, kind); });
     add(operation + "/flush_noop", [kind = kind](auto& state) { during_flush(state, kind); });
     add(operation + "/prune", [kind = kind](auto& state) { during_prune(state, kind); });
-    for (const auto& [situation, trouble] :
-         {std::pair{"store_well", FailureState::none}, std::pair{"store_away", FailureState::away},
-          std::pair{"store_fails", FailureState::fails},
-          std::pair{"store_rejects", FailureState::rejects}}) {
+    for (const auto& [situation, fault] :
+         {std::pair{"store_well", StoreFault::none}, std::pair{"store_away", StoreFault::away},
+          std::pair{"store_fails", StoreFault::fails},
+          std::pair{"store_rejects", StoreFault::rejects}}) {
       add(operation + '/' + situation,
-          [kind = kind, trouble = trouble](auto& state) { with_trouble(state, kind, trouble); });
+          [kind = kind, fault = fault](auto& state) { with_fault(state, kind, fault); });
     }
   }
   benchmark::RunSpecifiedBenchmarks();
