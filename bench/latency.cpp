@@ -97,7 +97,7 @@ void during_prune(benchmark::State& state, Caller::Kind kind) {
 /// What is wrong with the store.
 enum class StoreFault { none, away, fails, rejects };
 
-/// Takes everything at once, or is in fault all the time.
+/// Takes everything at once, or fails all the time.
 class FaultyStore : public lazywriter::NoOpReaderWriter<Account> {
  public:
   explicit FaultyStore(StoreFault fault) : fault_(fault) {}
