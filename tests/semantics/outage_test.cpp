@@ -1,7 +1,6 @@
 // What a store that was away, and items that it does not take, cost: in transactions (P5).
 // CTEST_TIMEOUT: 300
 #include <gmock/gmock.h>
-// CTEST_TIMEOUT: 300
 #include <gtest/gtest.h>
 
 #include <algorithm>
