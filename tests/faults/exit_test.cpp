@@ -1,4 +1,7 @@
 // A static cache whose adapter ends the process: its destructor runs within the call.
+// CTEST_THREADS: none
+// Not under ThreadSanitizer: a program that exits while its other threads are inside of a static
+// object is a race in itself; here it is only asked whether it comes to its end.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
