@@ -231,6 +231,7 @@ class LostNumber : public Doubt {
   void save_in_doubt_and_note(NoteStore& store) {
     proxy().at_commit(AtCommit::hold_and_cut, [this] {
       note_backend();
+      const std::lock_guard lock(mutex_);
       number_ = value("SELECT backend_xid FROM pg_stat_activity WHERE pid = " + noted_backend());
     });
     save_in_doubt(store, {"a", "old"});
@@ -238,12 +239,16 @@ class LostNumber : public Doubt {
 
   void expect_nobody_is_terminated(NoteStore& store) {
     pgtest::Admin innocent = admin();
+    const std::string lost = [this] {
+      const std::lock_guard lock(mutex_);
+      return number_;
+    }();
     // The same user, and at last the same number.
-    for (std::string number; number != number_;) {
+    for (std::string number; number != lost;) {
       innocent.exec("BEGIN");
       number = innocent.value("SELECT pg_current_xact_id()");
-      if (number == number_) break;
-      ASSERT_LT(std::stoll(number), std::stoll(number_)) << "the number was not lost";
+      if (number == lost) break;
+      ASSERT_LT(std::stoll(number), std::stoll(lost)) << "the number was not lost";
       innocent.exec("COMMIT");
     }
     innocent.exec("INSERT INTO notes VALUES ('other', 'kept')");
@@ -254,6 +259,7 @@ class LostNumber : public Doubt {
   }
 
  private:
+  std::mutex mutex_;    // the proxy's thread writes
   std::string number_;  // of the transaction in doubt
 };
 
