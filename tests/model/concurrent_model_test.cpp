@@ -113,7 +113,7 @@ class ModelRun {
     } catch (const CacheFull&) {
     } catch (const StoreDown&) {
     } catch (const StoreRejected&) {
-    } catch (int) {
+    } catch (const int&) {  // not read: other threads that wait for the same load share it
     }
     return false;
   }
